@@ -12,7 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -40,7 +40,6 @@ from orchestrate_agents.seed_data.verified_facts import (
 )
 from orchestrate_agents.specification.files import csv_columns
 from orchestrate_agents.sql.parse import Table
-from orchestrator.deferred import dataclass
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.domain.workflow import Stage, Workflow
 from orchestrator.storage import atomic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrate_agents import preparing
@@ -18,7 +19,6 @@ from orchestrate_agents.specification.query_module import (
     specified_client,
 )
 from orchestrate_agents.specification.stage import StageSpec
-from orchestrator.deferred import dataclass
 from orchestrator.domain.agent import Artifact, Job, Notice, Outcome, Report
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Verdict

@@ -25,7 +25,6 @@ from orchestrator.approvals.effects import (
     effect_binder,
     runner_opener,
 )
-from orchestrator.deferred import regex
 from orchestrator.domain.workflow import Block, Stage, Workflow
 from orchestrator.errors import UnsafePathError
 from orchestrator.storage.atomic import inside
@@ -33,30 +32,30 @@ from orchestrator.storage.atomic import inside
 _SHELLS = ("bash", "sh", "shell", "console", "zsh", "")
 #: flags that any script may be given; plug-ins know more
 _FLAGS = ("--dry-run", "--small")
-_APPLY = regex(r"\b(execute|apply|run|deploy)\b", re.IGNORECASE)
-_SQL_PATH = regex(r"`([^`\s]+\.sql)`")
+_APPLY = re.compile(r"\b(execute|apply|run|deploy)\b", re.IGNORECASE)
+_SQL_PATH = re.compile(r"`([^`\s]+\.sql)`")
 #: a sentence that does not ask to do it now
-_HINDERED = regex(
+_HINDERED = re.compile(
     r"\b(?:not|never|without|unless|before|until|don['’]t|no longer|instead of)\b", re.IGNORECASE
 )
-_THE_MIGRATION = regex(
+_THE_MIGRATION = re.compile(
     r"(?:execute|apply|run|deploy) the (?:approved )?migration(?: file| script| SQL)?\.?",
     re.IGNORECASE,
 )
 _TICKED = r"`[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?`"
-_COUNT = regex(
+_COUNT = re.compile(
     r"count (?:all )?(?:the )?(?:(?:rows|records) )?(?:(?:of|in) )?(?:the )?(?:tables? )?"
     rf"(?P<tables>{_TICKED}(?:(?:, and |, | and ){_TICKED})*)(?: (?:rows|records|tables?))?\.?",
     re.IGNORECASE,
 )
 _SQL = ("sql", "postgres", "postgresql", "pgsql", "psql")
 #: shell lines that change what the lines around them mean
-_STRUCTURE = regex(
+_STRUCTURE = re.compile(
     r"<<|\\\s*$|[{(]\s*$|^\s*[})]|^\s*(?:if|then|else|elif|fi|for|while|until|do|done|case|esac|"
     r"select|function|cd|pushd|popd|exit|return|alias|exec|trap|shopt|break|continue)\b"
 )
-_STOPS_AT_FAULTS = regex(r"set -[eux]+(?:o pipefail)?")
-_META = regex(r"[|;&<>$`\\(){}*?!\n]")
+_STOPS_AT_FAULTS = re.compile(r"set -[eux]+(?:o pipefail)?")
+_META = re.compile(r"[|;&<>$`\\(){}*?!\n]")
 
 
 describe_effects(

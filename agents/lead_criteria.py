@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.workflow import Deliverable, Statement
 from orchestrator.gates.binding import Binder
 
@@ -35,13 +35,13 @@ _WORDS = {
 }
 _HINTS = {kinds: frozenset(words.replace("|", "").split()) for kinds, words in _WORDS.items()}
 _DECIDING = {kinds: frozenset(words.split("|")[0].split()) for kinds, words in _WORDS.items()}
-_WORD = regex(r"[A-Za-z_]\w*")
+_WORD = re.compile(r"[A-Za-z_]\w*")
 #: `getOrders`: a name in TypeScript
-_CAMEL = regex(r"\b[a-z]+[A-Z]\w*")
-_FILE = regex(r"[\w/.-]*\w(\.(?:sql|py|tsx?|csv|tsv))\b")
-_LEAD = regex(r"\W*(?:(?:the|each|every|all|any|no|a|an|file|script)\s+)*\W*", re.IGNORECASE)
+_CAMEL = re.compile(r"\b[a-z]+[A-Z]\w*")
+_FILE = re.compile(r"[\w/.-]*\w(\.(?:sql|py|tsx?|csv|tsv))\b")
+_LEAD = re.compile(r"\W*(?:(?:the|each|every|all|any|no|a|an|file|script)\s+)*\W*", re.IGNORECASE)
 #: what ends the first noun phrase, and how many words of it are looked at
-_ENDS_SUBJECT = regex(
+_ENDS_SUBJECT = re.compile(
     r"(?:is|are|was|were|has|have|had|can|cannot|must|may|should|will|does|do|of|in|on|for|to|by|"
     r"with|from|through|when|where|why|that|which|and|or|not|as|at|if)\Z"
 )

@@ -6,16 +6,15 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from orchestrator.deferred import regex
 from orchestrator.domain.workflow import Deliverable
 from orchestrator.workflow_lint import LintContext, LintFinding, lint_rule
 from orchestrator.workflow_reader.vocabulary import plain
 
-_IMPORT = regex(r"""(?:\bfrom|\bimport|\brequire\()\s*["'](\.{1,2}/[^"'\n]+)["']""")
+_IMPORT = re.compile(r"""(?:\bfrom|\bimport|\brequire\()\s*["'](\.{1,2}/[^"'\n]+)["']""")
 _ENDINGS = ("", ".ts", ".tsx", ".js", ".jsx", ".mjs", "/index.ts", "/index.js")
-_COUNTED = regex(r"\bcount\s*\([^)]*\)[^;()]*?\bfrom\s+([\w.\"]+)", re.IGNORECASE)
+_COUNTED = re.compile(r"\bcount\s*\([^)]*\)[^;()]*?\bfrom\s+([\w.\"]+)", re.IGNORECASE)
 _NOT_SEEDING = (".sql", ".csv", ".tsv", ".md", ".txt", ".json")
-_SCRIPT = regex(r"\.(?:py|rb|sh|go|rs|js|mjs)$")
+_SCRIPT = re.compile(r"\.(?:py|rb|sh|go|rs|js|mjs)$")
 
 
 @lint_rule

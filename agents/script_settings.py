@@ -7,11 +7,10 @@ A plug-in registers an object with the two members of `ScriptPlugin` as an entry
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestrator import plugins
-from orchestrator.deferred import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,6 @@ from orchestrate_agents.sql.parse import SqlError, parse_migration
 from orchestrate_agents.sql.prerequisites import needs_of, prerequisite_sql
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_agents.sql.rerunnable import Rerunnable, SpecChange, make_rerunnable
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.domain.workflow import Stage, Workflow
 from orchestrator.gates.checks import Services
@@ -144,7 +145,7 @@ def _ticket(job: Job) -> tuple[str, str]:
     return member.path, text
 
 
-_NAMED = regex(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.sql)`")
+_NAMED = re.compile(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.sql)`")
 
 
 def _in_ticket(path: str, ticket: str) -> Iterator[_Migration]:

@@ -30,10 +30,10 @@ FOLDERS = {
 #: from the ground up; a sub-package imports only from those before it
 LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
-        "deferred", "errors", "markdown", "templating", "plugins", "domain", "settings",
-        "telemetry", "storage", "commands", "git", "workspaces", "changes", "agent_process",
-        "gates", "tickets", "workflow_reader", "workers", "family", "workflow_lint", "approvals",
-        "review", "conductor", "doctor", "daemon", "views", "mcp", "web", "tui", "cli",
+        "errors", "markdown", "templating", "plugins", "domain", "settings", "telemetry",
+        "storage", "commands", "git", "workspaces", "changes", "agent_process", "gates", "tickets",
+        "workflow_reader", "workers", "family", "workflow_lint", "approvals", "review",
+        "conductor", "doctor", "daemon", "views", "mcp", "web", "tui", "cli",
     ),
     "orchestrate_agents": (
         "syntax", "render", "script_settings", "tools", "sql", "sandbox", "seed_data",

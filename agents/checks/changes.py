@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,7 +12,6 @@ from orchestrate_agents.checks.data.approved import find_applied
 from orchestrate_agents.checks.data.subjects import delivered_paths
 from orchestrate_agents.checks.project.copies import is_of_board
 from orchestrate_agents.checks.sql.subjects import migration_paths
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import (
     Context,
     Result,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from orchestrate_agents.specification.files import (
     stage_file_specs,
     ticket_file_specs,
 )
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import TYPES, Context, Result, failed, parameter_type
 from orchestrator.storage.atomic import sha256_bytes
@@ -34,7 +34,7 @@ _SUFFIXES = {
     "javascript": (".js", ".mjs", ".cjs"),
 }
 _SCRIPTS = (".py", ".ts", ".tsx", ".js", ".mjs", ".cjs")
-_SEEDS = regex(r"seed|load|import|ingest|etl|fetch", re.IGNORECASE)
+_SEEDS = re.compile(r"seed|load|import|ingest|etl|fetch", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrate_agents.sandbox.proof_tree import (
@@ -22,38 +22,37 @@ from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrate_agents.tools.python import python_of
 from orchestrator.commands.definitions import Definition, define, reader, simple_commands
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
 from orchestrator.settings.tables import ChecksSettings
 
 #: how runners count the tests that passed
 _COUNTS = (
-    regex(r"(?m)^(?!\s*(?:Test Suites|Test Files|Snapshots|Suites)\b).*?\b(\d+) passed\b"),
-    regex(r"(?m)^\s*(?:#|ℹ) pass (\d+)"),
-    regex(r"(?m)^\s*(\d+) passing\b"),
-    regex(r"(?m)^Ran (\d+) tests? in "),
-    regex(r"(?m)^OK \((\d+) tests?"),
+    re.compile(r"(?m)^(?!\s*(?:Test Suites|Test Files|Snapshots|Suites)\b).*?\b(\d+) passed\b"),
+    re.compile(r"(?m)^\s*(?:#|ℹ) pass (\d+)"),
+    re.compile(r"(?m)^\s*(\d+) passing\b"),
+    re.compile(r"(?m)^Ran (\d+) tests? in "),
+    re.compile(r"(?m)^OK \((\d+) tests?"),
 )
-_NO_TESTS = regex(
+_NO_TESTS = re.compile(
     r"no tests? (?:ran|found|files? found|were run)|no tests? to run|\b0 tests? (?:ran|run)\b"
     r"|\[no test files\]",
     re.IGNORECASE,
 )
 #: Go names packages and counts no tests
-_GO_TESTS = regex(r"(?m)^ok\s+\S+\s")
-_UNITTEST = regex(r"(?m)^Ran \d+ tests? in ")
+_GO_TESTS = re.compile(r"(?m)^ok\s+\S+\s")
+_UNITTEST = re.compile(r"(?m)^Ran \d+ tests? in ")
 #: options and names by which a command runs some tests only
-_CHOOSES = regex(
+_CHOOSES = re.compile(
     r"::|(?:^|\s)(?:-k|-t|-g|-run|--grep|--filter|--testNamePattern|-m(?!\s+(?:pytest|unittest)))\b"
 )
 #: programs that say which they are
-_VERSIONED = regex(
+_VERSIONED = re.compile(
     r"(?:node|npm|pnpm|yarn|bun|deno|make|just|cargo|ruff|mypy|pytest|black|tox|nox|eslint|tsc|"
     r"vitest|jest|prettier|pyright|python[\d.]*|gradle|mvn|dotnet|pre-commit)"
 )
 #: a program that is started by an interpreter alone
-_SCRIPT = regex(r"(?:python[\d.]*|node)\s+[^-\s]")
+_SCRIPT = re.compile(r"(?:python[\d.]*|node)\s+[^-\s]")
 _OF_SCRIPTS: dict[str, Break] = {"all other files, of set-up too, are spoilt": spoil_setup}
 _LEAST_SECONDS = 15.0
 _TESTS = "every test file has a failing test"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from orchestrate_agents.checks.code_subjects import delivered
 from orchestrate_agents.checks.command_runs import Ended, Job, run_once
@@ -16,7 +17,6 @@ from orchestrate_agents.checks.typescript.compiler import compiles
 from orchestrate_agents.checks.typescript.toolchain import SUFFIXES
 from orchestrate_agents.sandbox.runs import RunError
 from orchestrator.commands.definitions import define, reader
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     SEVERITY,
@@ -68,7 +68,7 @@ parameter_type(
     r"(?:\s+(?:and|or)\s+warnings?)?",
 )
 parameter_type("silent", r"no output|nothing")
-_COMPILER = regex(r"(?:npx\s+)?tsc(?:\s+--(?:noEmit|strict))*")
+_COMPILER = re.compile(r"(?:npx\s+)?tsc(?:\s+--(?:noEmit|strict))*")
 _RUN = "[(run|running|execute|executing|when running|when (I|you|we) run|the command|command)]"
 _SO = "[(,|;|:)] [(—|–|-|=>|→|\\()] [(and|it)]"
 _ALL = (
@@ -86,9 +86,9 @@ _ENDS_WELL = (
 _FREE_OF = "[(with|has|have|and|and there are|reports|reporting)] (no|0|zero|without|without any)"
 #: what a program says that misses what a proof is cut off from
 _NEEDS = (
-    (regex(r"not a git repository", re.IGNORECASE), "git's history"),
+    (re.compile(r"not a git repository", re.IGNORECASE), "git's history"),
     (
-        regex(
+        re.compile(
             r"could not resolve host|network is unreachable|unable to access 'https?://|ENOTFOUND|"
             r"EAI_AGAIN|temporary failure in name resolution|127\.0\.0\.1:9\b",
             re.IGNORECASE,
@@ -98,11 +98,11 @@ _NEEDS = (
 )
 #: what programs print, by how people call it
 _SHAPES = {
-    "usage": regex(r"(?im)^\W*usage\b"),
-    "error": regex(
+    "usage": re.compile(r"(?im)^\W*usage\b"),
+    "error": re.compile(
         r"(?i)\b(?:error|invalid|cannot|can't|not found|no such|missing|unknown|failed|must|not)\b"
     ),
-    "help": regex(r"(?im)^\W*(?:usage|(?:\w+ )?(?:options|commands|arguments))\b"),
+    "help": re.compile(r"(?im)^\W*(?:usage|(?:\w+ )?(?:options|commands|arguments))\b"),
 }
 parameter_type(
     "shape",
@@ -126,11 +126,11 @@ parameter_type(
     r"\s+(?:input|arguments?|options?|commands?|values?|usage)"
     r"|without\s+(?:any\s+|an?\s+)?(?:arguments?|args|options?|parameters?|subcommand)",
 )
-_CRASH = regex(
+_CRASH = re.compile(
     r"(?m)^Traceback \(most recent call last\)|^\S*python\S*: (?:No module named|can't open file)"
     r"|^node:internal/|^panic: |^thread '.*' panicked|^Segmentation fault"
 )
-_NO_WARNING = regex(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.IGNORECASE)
+_NO_WARNING = re.compile(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.IGNORECASE)
 
 
 @check(

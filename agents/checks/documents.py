@@ -20,7 +20,6 @@ from orchestrate_agents.checks.text.tree import (
     files_of,
     read_source,
 )
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -100,7 +99,7 @@ BY_SUFFIX = {
     ".ini": "INI",
     ".cfg": "INI",
 }
-_WITH_COMMENTS = regex(r"^(?:[tj]sconfig.*|\.?eslintrc|settings|launch|tasks)\.json$|\.jsonc$")
+_WITH_COMMENTS = re.compile(r"^(?:[tj]sconfig.*|\.?eslintrc|settings|launch|tasks)\.json$|\.jsonc$")
 parameter_type("syntax", "|".join(_PARSERS), str.upper)
 _FILE = r"`?[\w.@+-]*(?:/[\w.@+-]+)*\.(?:jsonc?|ya?ml|toml|ini|cfg|webmanifest|[a-z]+rc)`?"
 parameter_type(

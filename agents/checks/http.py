@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +21,6 @@ from orchestrate_agents.checks.data.subjects import Amount
 from orchestrate_agents.checks.python.probes import module_name, run_probe
 from orchestrate_agents.effect_runner import VARIABLES
 from orchestrate_agents.tools.python import python_of
-from orchestrator.deferred import dataclass
 from orchestrator.domain.workflow import Workflow
 from orchestrator.gates.checks import (
     Context,

@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,6 @@ from orchestrate_agents.sandbox.proof_tree import workspace_copy, workspace_dige
 from orchestrate_agents.sandbox.runs import RunError, run
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrator.commands.definitions import simple_commands
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     Context,
@@ -36,7 +35,9 @@ from orchestrator.settings.tables import ChecksSettings
 _ASK = Path(__file__).parent.parent / "sandbox" / "ask.py"
 _HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - what people write
 _METHODS = "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS"
-_SILENT = regex(r"-[sSifLkv]+|--(?:silent|show-error|include|fail|location|verbose|compressed)")
+_SILENT = re.compile(
+    r"-[sSifLkv]+|--(?:silent|show-error|include|fail|location|verbose|compressed)"
+)
 
 
 @dataclass(frozen=True)

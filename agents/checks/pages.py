@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from orchestrate_agents.sandbox.runs import RunError, run
 from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import resolve_command
 from orchestrate_agents.tools.unchanged import require_unchanged
-from orchestrator.deferred import dataclass
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     Context,

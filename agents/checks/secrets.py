@@ -15,8 +15,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import regex
-
 #: delivered files are read up to here
 _MAX_BYTES = 8 * 1024 * 1024
 
@@ -41,45 +39,45 @@ _DETECTORS = {
 }
 #: forms that detect-secrets lacks or knows in part
 _MORE_FORMS = (
-    ("a private key", regex(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")),
-    ("a Supabase key", regex(r"\b(?:sb_secret_|sbp_)[\w-]{16,}")),
-    ("a GitHub token", regex(r"\b(?:gh[pousr]_\w{30,}|github_pat_\w{30,})")),
-    ("a JSON web token", regex(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}")),
-    ("a Slack token", regex(r"\bxox[abprs]-[\w-]{10,}")),
-    ("a Google key", regex(r"\bAIza[\w-]{35}\b")),
+    ("a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")),
+    ("a Supabase key", re.compile(r"\b(?:sb_secret_|sbp_)[\w-]{16,}")),
+    ("a GitHub token", re.compile(r"\b(?:gh[pousr]_\w{30,}|github_pat_\w{30,})")),
+    ("a JSON web token", re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}")),
+    ("a Slack token", re.compile(r"\bxox[abprs]-[\w-]{10,}")),
+    ("a Google key", re.compile(r"\bAIza[\w-]{35}\b")),
     (
         "an API key",
-        regex(r"\b(?:sk|rk)[-_](?:live[-_]|test[-_]|proj-|ant-)?[A-Za-z0-9_-]{20,}"),
+        re.compile(r"\b(?:sk|rk)[-_](?:live[-_]|test[-_]|proj-|ant-)?[A-Za-z0-9_-]{20,}"),
     ),
 )
-_URL_PASSWORD = regex(r"\b[a-z][a-z0-9+]*://[^\s:/@'\"<{$]+:([^\s@'\"<]+)@")
+_URL_PASSWORD = re.compile(r"\b[a-z][a-z0-9+]*://[^\s:/@'\"<{$]+:([^\s@'\"<]+)@")
 #: names of tokens and keys, values over two lines, and values without quotes
-_ASSIGNED = regex(
+_ASSIGNED = re.compile(
     r"""(?P<name>\b\w*(?:secret|password|passwd|api_?key|access_?key|service_?(?:role_?)?key
         |auth_?token|access_?token|private_?key|client_?secret|role_?key)\w*)["']?\s*(?::\s*\w+\s*)?[:=]>?\s*
         (?:["'`](?P<quoted>[^"'`\n]{8,})["'`]|(?P<bare>[A-Za-z0-9+/_-]{16,}={0,2})\s*$)""",
     re.IGNORECASE | re.VERBOSE | re.MULTILINE,
 )
 #: lines that the keyword detector is asked about
-_KEYWORD = regex(r"key|pass|pwd|secret|contrase", re.IGNORECASE)
+_KEYWORD = re.compile(r"key|pass|pwd|secret|contrase", re.IGNORECASE)
 #: what stands for a secret in documentation and templates, or reads one
 #: what may be a text in base 64 or hexadecimal digits
-_ENCODED = regex(r"(?<![\w+/=-])[\w+/-]{24,}={0,2}(?![\w+/=-])", re.ASCII)
-_STAND_IN = regex(
+_ENCODED = re.compile(r"(?<![\w+/=-])[\w+/-]{24,}={0,2}(?![\w+/=-])", re.ASCII)
+_STAND_IN = re.compile(
     r"[$<{%]|environ|getenv|process\.env|import\.meta|your|example|placeholder|change_?me|dummy"
     r"|redacted|\*{3,}|x{6,}|\.{3}|^(?-i:[A-Z]+(?:_[A-Z0-9]+)*)$"
     r"|^(?:password|passwd|pass|pwd|secret|user)$",
     re.IGNORECASE,
 )
-_MIXED = regex(r"(?=.*\d)(?=.*[A-Za-z]).{8}")
+_MIXED = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{8}")
 
 #: what a bundler packs for the browser, variables of the environment included
 _BROWSER_CODE = {".ts", ".tsx", ".js", ".jsx", ".mjs", ".vue", ".svelte"}
 _SERVER_SIDE = {"server", "api", "functions", "scripts", "backend", "supabase", "edge"}
 #: the environment's variable, read: `env.SUPABASE_SERVICE_ROLE_KEY`, `env["SERVICE_ROLE"]`
-_SERVICE_ROLE_KEY = regex(r"""\benv(?:\.|\??\.?\[\s*["'`])\w*SERVICE_ROLE\w*""")
+_SERVICE_ROLE_KEY = re.compile(r"""\benv(?:\.|\??\.?\[\s*["'`])\w*SERVICE_ROLE\w*""")
 #: where a literal continues in the next one: `"ab" + "cd"`, `"ab" "cd"`, a line break between them
-_SEAM = regex(r"""(["'`])[ \t]*(?:\+|\.|\|\||\\)?\s*(?:\+|\|\|)?[ \t]*\1""")
+_SEAM = re.compile(r"""(["'`])[ \t]*(?:\+|\.|\|\||\\)?\s*(?:\+|\|\|)?[ \t]*\1""")
 
 
 def secrets_in(path: Path, place: str) -> Iterator[tuple[int, str]]:

@@ -15,16 +15,16 @@ import importlib.util
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from orchestrate_agents.syntax import parsed
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import OrchestrateError
 
 #: the library
 PACKAGE = "orchestrate_backend"
-_DEFINITION = regex(r"^(?:async def|def|class|if|for|while|with|try)\b", re.MULTILINE)
+_DEFINITION = re.compile(r"^(?:async def|def|class|if|for|while|with|try)\b", re.MULTILINE)
 _PLAIN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 
 

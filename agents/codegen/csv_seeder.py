@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from orchestrate_agents.codegen.bundle import bundle
@@ -12,10 +13,9 @@ from orchestrate_agents.specification.files import FileSpec, SpecificationError
 from orchestrate_agents.specification.stage import StageSpec
 from orchestrate_agents.sql.natural_key import natural_key
 from orchestrate_agents.sql.parse import Table
-from orchestrator.deferred import dataclass, regex
 
-_CSV = regex(r"`?([\w.@+-]+(?:/[\w.@+-]+)*\.csv)`?")
-_MUST_BE_FILLED = regex(
+_CSV = re.compile(r"`?([\w.@+-]+(?:/[\w.@+-]+)*\.csv)`?")
+_MUST_BE_FILLED = re.compile(
     r"populated|must be (?:filled|present|given|set)|non-?empty|not (?:be )?(?:blank|empty)|"
     r"required",
     re.IGNORECASE,

@@ -6,12 +6,12 @@ They are found by the entry points `orchestrate.generators`: a class without arg
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrate_agents.specification.files import FileSpec
 from orchestrate_agents.specification.stage import StageSpec
 from orchestrator import plugins
-from orchestrator.deferred import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,14 +15,13 @@ from orchestrate_agents.coding.events import Event
 from orchestrate_agents.coding.protocol import Adapter, Running, Task
 from orchestrator import plugins
 from orchestrator.agent_process.confinement import Confinement
-from orchestrator.deferred import regex
 from orchestrator.settings.agents import AgentSettings
 
 #: where programs keep what is theirs, and words of a command that are not the program's name
 _FOLDERS = (".", ".cache/", ".config/", ".local/share/", ".local/state/")
 _STARTERS = frozenset({"acp", "bun", "bunx", "deno", "node", "npx", "python", "python3", "uvx"})
 #: of a word: what is not a part of a name
-_NAME = regex(r"^-.*|@.*|\.(?:c?js|mjs|py)$|^acp-|-acp$|[^\w.-]")
+_NAME = re.compile(r"^-.*|@.*|\.(?:c?js|mjs|py)$|^acp-|-acp$|[^\w.-]")
 #: as Gemini CLI writes it in names of files
 _MINUTE = "%Y-%m-%dT%H-%M"
 #: ways to sign in by a variable, of agents that do not say which

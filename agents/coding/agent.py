@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
@@ -27,7 +27,6 @@ from orchestrate_agents.coding.rules import Guarded
 from orchestrate_agents.coding.walls import build_walls, can_confine, version_of
 from orchestrate_agents.coding.watching import Ended, Taken, watch
 from orchestrator.agent_process.confinement import Confinement
-from orchestrator.deferred import dataclass
 from orchestrator.domain.agent import LIMIT, UNREACHABLE, AgentInfo, Job, Outcome, Report, Usage
 from orchestrator.mcp.server import ASK_AS, SOCKET
 from orchestrator.mcp.tools import describe_tools

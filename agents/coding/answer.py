@@ -14,7 +14,6 @@ from orchestrate_agents.coding.events import Log, plain
 from orchestrate_agents.coding.protocol import Task
 from orchestrate_agents.coding.watching import Taken
 from orchestrate_agents.render import render_markdown
-from orchestrator.deferred import regex
 from orchestrator.domain.agent import Job, NewTicket, Outcome, Report
 from orchestrator.domain.machine import initial_role
 from orchestrator.domain.states import Part
@@ -25,8 +24,8 @@ from orchestrator.workflow_reader.parser import read_workflow_text
 #: characters of the last message that the ticket gets, and of a question
 _SECTION, _QUESTION = 1_500, 2_000
 _MOST_TICKETS = 30
-_ASKS = regex(r"^[ \t>*_`]*QUESTION:[ \t]*(?P<text>\S.*)", re.DOTALL | re.MULTILINE)
-_BLOCK = regex(r"^```(?:json)?[ \t]*\n(?P<json>.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
+_ASKS = re.compile(r"^[ \t>*_`]*QUESTION:[ \t]*(?P<text>\S.*)", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^```(?:json)?[ \t]*\n(?P<json>.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
 class AskedTicket(BaseModel):

@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.agent import Usage
 
 #: characters that the log keeps of an event's text, and bytes of one log
 _TEXT_LIMIT, _LOG_LIMIT = 8_000, 20_000_000
 #: terminal control sequences, and control characters but tab and line end
-_CONTROL = regex(
+_CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x1b\\|\x07|$)|\x1b[ -~]?"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]",
     re.DOTALL,
 )
 #: names of variables whose values are kept out of the log
-_SECRET_NAME = regex(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
 #: values that are keys, wherever they come from
-_SECRET_VALUE = regex(
+_SECRET_VALUE = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{12,}|AIza[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}"
     r"|github_pat_[A-Za-z0-9_]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[A-Z0-9]{16}"
     r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)"

@@ -6,12 +6,10 @@ import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from orchestrator.deferred import regex
-
 #: seconds to wait where nothing says when the limit ends
 UNSAID = 900.0
 
-_IS_LIMIT = regex(
+_IS_LIMIT = re.compile(
     r"(?:usage|session|weekly|5-hour|rate|quota|spending|request)[ _-]?limit"
     r"|hit your (?:[\w-]+ )?limit|out of (?:extra )?usage|quota exceeded"
     r"|exceeded your current quota|exhausted your (?:capacity|daily quota|quota)"
@@ -19,7 +17,7 @@ _IS_LIMIT = regex(
     r"|insufficient_quota|rate_limit",
     re.IGNORECASE,
 )
-_IS_UNREACHABLE = regex(
+_IS_UNREACHABLE = re.compile(
     r"\b(?:ECONN(?:REFUSED|RESET|ABORTED)|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|E(?:HOST|NET)UNREACH"
     r"|EPIPE|UND_ERR_\w+|ConnectionRefused|FailedToOpenSocket|ERR_NETWORK)\b"
     r"|\b(?:fetch|request|connection|socket|network) (?:error|failed|refused|reset|timed out)\b"
@@ -29,21 +27,21 @@ _IS_UNREACHABLE = regex(
     r"|(?:status|code|http|error)\W{0,4}(?:502|503|504|529)\b",
     re.IGNORECASE,
 )
-_EPOCH = regex(r"(?:\||resets?[ _]?at\W{1,4}|reset\W{1,3})(\d{10})(?:\d{3})?\b", re.IGNORECASE)
-_ISO = regex(r"\b(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)")
+_EPOCH = re.compile(r"(?:\||resets?[ _]?at\W{1,4}|reset\W{1,3})(\d{10})(?:\d{3})?\b", re.IGNORECASE)
+_ISO = re.compile(r"\b(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)")
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_SPAN = regex(
+_SPAN = re.compile(
     r"(\d+(?:\.\d+)?)\s*(ms|d(?:ays?)?|h(?:ours?|rs?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)"
     r"(?![a-z])",
     re.IGNORECASE,
 )
-_AFTER = regex(
+_AFTER = re.compile(
     r"(?:try again|retry|reset(?:s|ting)?|available|renews?)\s+(?:in|after)\s+(?P<span>.*\d.*)",
     re.IGNORECASE,
 )
-_SECONDS = regex(r"retry[-_ ]?after\W{1,4}(\d+(?:\.\d+)?)", re.IGNORECASE)
+_SECONDS = re.compile(r"retry[-_ ]?after\W{1,4}(\d+(?:\.\d+)?)", re.IGNORECASE)
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_CLOCK = regex(
+_CLOCK = re.compile(
     r"(?:resets?|try again|available(?: again)?)\s+(?:at\s+|on\s+)?"
     r"(?:(?P<month>[A-Z][a-z]{2})[a-z]*\.?\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?"
     r"(?:,?\s+(?P<year>\d{4}))?,?\s+(?:at\s+)?)?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,12 +11,11 @@ from orchestrate_agents.coding.agent import CodingAgent
 from orchestrate_agents.coding.events import Event, Fault, Kind
 from orchestrate_agents.coding.limits import is_limit
 from orchestrate_agents.coding.protocol import JsonLines, Task
-from orchestrator.deferred import regex
 from orchestrator.domain.agent import Usage
 
 #: it tries again without end, and without a word among its events
 _TRIES = 3
-_COMPLAINT = regex(r'message="stream error".*?\berror\.error="(?P<text>.*)"')
+_COMPLAINT = re.compile(r'message="stream error".*?\berror\.error="(?P<text>.*)"')
 _CONFIG = "OPENCODE_CONFIG_CONTENT"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from orchestrate_agents.coding.events import Event
-from orchestrator.deferred import dataclass
 from orchestrator.domain.agent import Job
 from orchestrator.settings.agents import AgentSettings
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from orchestrate_agents.coding.events import ASSISTANT, Event, Fault, Kind, Log
 from orchestrate_agents.coding.limits import is_limit, is_unreachable, reset_time
 from orchestrate_agents.coding.prices import priced
 from orchestrate_agents.coding.protocol import Running, Task
-from orchestrator.deferred import dataclass
 from orchestrator.domain.agent import Allowance, Usage
 
 #: seconds before the conductor's own timeout, in which a turn still can be reported

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrate_agents.checks.sql.subjects import specification_of
@@ -12,7 +13,6 @@ from orchestrate_agents.sql.access_matrix import VERBS, Access
 from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_backend.targets.supabase_setup import API_ROLES
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Context
 from orchestrator.review.panels import Cell, Grid, Panel, Tone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from orchestrate_agents.seed_data.csv_file import read_sheet
 from orchestrate_agents.seed_data.table_schema import table_for
 from orchestrate_agents.sql.parse import Table
 from orchestrator import plugins
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Context
 
 #: rows read for figures and pictures

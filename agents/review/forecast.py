@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrate_agents.effect_runner import EffectKind, TargetRunner
@@ -13,7 +14,6 @@ from orchestrate_agents.seed_data.csv_file import read_sheet
 from orchestrate_agents.syntax import parsed
 from orchestrate_backend.errors import BackendError
 from orchestrator.approvals.effects import Effect
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError
 from orchestrator.storage.atomic import inside
 

@@ -6,12 +6,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrate_agents.seed_data.table_schema import is_sample_size, kind_of, words
 from orchestrate_agents.sql.natural_key import natural_key
 from orchestrate_agents.sql.parse import Column, Table
-from orchestrator.deferred import dataclass
 
 Row = Mapping[str, Any]
 

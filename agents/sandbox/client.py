@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -46,7 +46,6 @@ from orchestrator.agent_process.confinement import (
     program_places,
 )
 from orchestrator.agent_process.dispatcher import environment
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError
 from orchestrator.errors.masking import mask
 from orchestrator.gates.checks import Services

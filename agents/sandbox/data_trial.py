@@ -10,6 +10,7 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,13 @@ from orchestrate_agents.sql.catalog import difference, relations, snapshot
 from orchestrate_agents.sql.environment import HOSTED
 from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_agents.tools.python import Python
-from orchestrator.deferred import dataclass, regex
 from orchestrator.gates.checks import Services
 from orchestrator.storage.atomic import sha256_bytes, sha256_file
 
 #: rows of a table, each as text
 Rows = Counter[str]
 #: columns whose value the server takes from the clock
-_CLOCK = regex(r"\b(?:now|current_\w+|clock_timestamp|localtime\w*|\w+_timestamp)\b", re.I)
+_CLOCK = re.compile(r"\b(?:now|current_\w+|clock_timestamp|localtime\w*|\w+_timestamp)\b", re.I)
 
 
 @dataclass(frozen=True)

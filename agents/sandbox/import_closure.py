@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,12 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.syntax import nodes_of
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import Context
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.storage.atomic import place_inside
 
-_FILE_NAME = regex(r"[\w./-]+\.(csv|jsonl?|sql|txt|toml)")
+_FILE_NAME = re.compile(r"[\w./-]+\.(csv|jsonl?|sql|txt|toml)")
 _FOREIGN = {"site-packages", "dist-packages"}
 
 

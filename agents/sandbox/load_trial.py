@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_agents.tools.python import Python
 from orchestrate_backend.targets.postgres import PostgresTarget
 from orchestrate_backend.targets.supabase_setup import OWNER, as_user
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Services
 from orchestrator.storage.atomic import sha256_file
 

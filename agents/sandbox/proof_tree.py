@@ -14,13 +14,12 @@ from pathlib import Path
 
 from orchestrate_agents.sandbox.runs import tree_copy, tree_digest, walk
 from orchestrate_agents.tools.node import NodePackages
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import Services
 
 #: what tools keep among packages
 _CACHES = (".cache", ".vite", ".vitest", ".package-lock")
 #: how a command is started and set up, not what it looks at
-_SETUP = regex(
+_SETUP = re.compile(
     r"package\.json|.*lock.*|GNUmakefile|[Mm]akefile|.*\.mk|\.?[Jj]ustfile|Taskfile\.ya?ml|Rakefile|"
     r"pyproject\.toml|setup\.(?:cfg|py)|(?:tox|pytest|mypy)\.ini|noxfile\.py|conftest\.py|"
     r"(?:site|user)customize\.py|[tj]sconfig.*\.json|.*\.(?:config|setup)\.[cm]?[jt]s|.*\.pth|"
@@ -31,23 +30,23 @@ _RUBBISH = ")]}>\"' broken for a proof {{{ <<<<<<<\n"
 #: test files by name → a test that fails, and what fails as soon as the file is read
 _FAILING = (
     (
-        regex(r"(?:test_.*|.*_tests?)\.py"),
+        re.compile(r"(?:test_.*|.*_tests?)\.py"),
         "\n\ndef test_broken_for_a_proof():\n    assert False\n",
         "\n\nraise AssertionError('broken for a proof')\n",
     ),
     (
-        regex(r".*[._-](?:test|spec)s?\.[cm]?[jt]sx?|(?:test|spec)s?\.[cm]?[jt]sx?"),
+        re.compile(r".*[._-](?:test|spec)s?\.[cm]?[jt]sx?|(?:test|spec)s?\.[cm]?[jt]sx?"),
         '\ntest("broken for a proof", () => { throw new Error("broken for a proof") })\n',
         '\nthrow new Error("broken for a proof")\n',
     ),
     (
-        regex(r".*_test\.go"),
+        re.compile(r".*_test\.go"),
         '\nfunc TestBrokenForAProof(t *testing.T) { t.Fatal("broken") }\n',
         '\nfunc init() { panic("broken for a proof") }\n',
     ),
 )
 
-_STARTS = regex(r"(?m)^if __name__\b")
+_STARTS = re.compile(r"(?m)^if __name__\b")
 
 #: breaks a copy and says whether there was anything to break
 Break = Callable[[Path, Collection[str]], bool]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,7 +24,6 @@ from orchestrator.agent_process.confinement import (
     program_places,
 )
 from orchestrator.agent_process.leftovers import Marks
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.folders import DEFAULT_BOARD
 from orchestrator.errors import OrchestrateError
 from orchestrator.errors.masking import mask
@@ -46,7 +47,7 @@ _TAIL = 2000
 _COPIES = f"{PREFIX}run-"
 #: copies that there are → the workspaces that they are of
 COPIED: dict[Path, Path] = {}
-_SOCKET = regex(r"\bhost=(/[^&\s]+)")
+_SOCKET = re.compile(r"\bhost=(/[^&\s]+)")
 #: exit code of a program that tried what no program may
 TRIED = 93
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from orchestrate_agents.sandbox.runs import Run
 from orchestrate_agents.sandbox.served import tells_of
 from orchestrate_agents.sql.scratch import Database
-from orchestrator.deferred import dataclass
 
 _TABLES = """
 SELECT c.oid::regclass::text,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrate_agents.sql.environment import HOSTED
-from orchestrator.deferred import dataclass
 
 if TYPE_CHECKING:
     from psycopg import Connection

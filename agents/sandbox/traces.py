@@ -18,12 +18,10 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
-from orchestrator.deferred import regex
-
 #: name → size, times and number of a file
 Listing = Mapping[str, tuple[int, int, int, int]]
 #: what somebody runs or reads as settings; a script that fills tables has no reason to make it
-_RUN = regex(
+_RUN = re.compile(
     r"(?:^|/)\.|\.(?:py|pyi|pth|so|sh|bash|js|cjs|mjs|ts|tsx|sql|toml|cfg|ini|ya?ml)$"
     r"|(?:^|/)(?:Makefile|Dockerfile|package\.json|tsconfig\.json)$"
 )
@@ -34,11 +32,11 @@ _MOST_READ, _MOST_DECODED = 1 << 20, 1 << 16
 _PART = 12
 #: letters that may stand between two of it
 _BETWEEN = 6
-_NO_LETTERS = regex(r"[\W_]+")
-_ENCODED = regex(r"[A-Za-z0-9+/_-]{16,}={0,2}")
-_DENSE = regex(r"[!-~]{24,}")
-_ESCAPED = regex(r"\\(?:x|u00)([0-9A-Fa-f]{2})")
-_NUMBERS = regex(r"\d{2,3}(?:\W{1,4}\d{2,3}){11,}")
+_NO_LETTERS = re.compile(r"[\W_]+")
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
+_DENSE = re.compile(r"[!-~]{24,}")
+_ESCAPED = re.compile(r"\\(?:x|u00)([0-9A-Fa-f]{2})")
+_NUMBERS = re.compile(r"\d{2,3}(?:\W{1,4}\d{2,3}){11,}")
 
 
 def listing(folder: Path) -> Listing:

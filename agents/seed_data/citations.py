@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from orchestrate_agents.seed_data.csv_file import SheetRow
 from orchestrate_agents.seed_data.licenses import LicenseStatus, license_status
 from orchestrate_agents.seed_data.table_schema import is_sample_size, vocabulary, words
 from orchestrate_agents.seed_data.verified_facts import Facts
-from orchestrator.deferred import dataclass, regex
 
 _MAX_CLAIMED = 500
 _ROLES: Mapping[str, re.Pattern[str]] = {
-    "paper": regex(r"papers?|stud(?:y|ies)|publications?|references?|sources?", re.IGNORECASE),
-    "license": regex(r"licen[cs]e", re.IGNORECASE),
-    "n": regex(r"n|sample(?: size)?|participants", re.IGNORECASE),
-    "instrument": regex(r"instruments?|scales?|measures?", re.IGNORECASE),
+    "paper": re.compile(r"papers?|stud(?:y|ies)|publications?|references?|sources?", re.IGNORECASE),
+    "license": re.compile(r"licen[cs]e", re.IGNORECASE),
+    "n": re.compile(r"n|sample(?: size)?|participants", re.IGNORECASE),
+    "instrument": re.compile(r"instruments?|scales?|measures?", re.IGNORECASE),
 }
 #: words in the names of columns that say where a row comes from
 _SOURCES = vocabulary("citation reference publication paper study source")
 #: `Mitchell 2021`, `Mitchell JM, et al. (2021)`, `Goodwin and Vane, 2022`
-_PAPER = regex(
+_PAPER = re.compile(
     r"(?P<author>[^\W\d_][\w'’-]+)(?:\s+[A-Z]{1,3})?"
     r"(?:,?\s+et\s+al\.?|\s+(?:and|&)\s+[^\W\d_][\w'’-]+)?"
     r"[,.]?\s*\(?\b(?P<year>(?:19|20)\d\d)(?![\d-])"
 )
-_DOI = regex(r"\bdoi:?\s*\S+|\b10\.\d{4,}/\S+|https?://\S+", re.IGNORECASE)
+_DOI = re.compile(r"\bdoi:?\s*\S+|\b10\.\d{4,}/\S+|https?://\S+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrate_backend.csv_rows import CsvError, csv_records, read_bytes
-from orchestrator.deferred import dataclass
 from orchestrator.gates.once import once
 
 #: zero-width characters make a cell look filled that shows nothing

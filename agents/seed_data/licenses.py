@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from orchestrator.deferred import regex
-
 
 class LicenseStatus(StrEnum):
     """What a license cell says about free use."""
@@ -18,14 +16,14 @@ class LicenseStatus(StrEnum):
     DOUBTFUL = "closed or in doubt"
 
 
-_OPEN = regex(
+_OPEN = re.compile(
     r"""\bCC[ -]?0\b | \bCC[ -]BY(?:[ -]SA)?(?:[ -]\d(?:\.\d)?)?\b | \bODC[ -]?BY\b | \bODbL\b
       | \bPDDL\b | \bpublic[ ]domain\b | \bOpen[ ]Government[ ]Licen[cs]e\b | \bOGL\b
       | \bCreative[ ]Commons[ ](?:Zero|Attribution(?:[ -]ShareAlike)?)\b
       | \bOpen[ ]Data[ ]Commons[ ](?:Attribution|Open[ ]Database)\b | \bCDLA[ -]Permissive\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-_TAKEN_BACK = regex(
+_TAKEN_BACK = re.compile(
     r"""\b(?:not|no|non|without|never|neither|nor|isn.t|except|excluding|unless|only[ ]if)\b
       | \b(?:unconfirmed|unverified|unknown|unclear|uncertain|unproven|doubtful|disputed|pending
            |presumably|probably|assumed|allegedly|tbd|tbc|to[ ]be[ ]confirmed)\b | \?

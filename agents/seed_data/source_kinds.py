@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from enum import StrEnum
 from urllib.parse import parse_qsl, urlsplit
 
-from orchestrator.deferred import regex
-
-DOI = regex(r"10\.\d{4,9}/[^\s\"<>]*[^\s\"<>.,;)]", re.ASCII)
-_DOI_ALONE = regex(
+DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]*[^\s\"<>.,;)]", re.ASCII)
+_DOI_ALONE = re.compile(
     rf"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)?({DOI.pattern})", re.ASCII | re.IGNORECASE
 )
-_REGISTERED = regex(
+_REGISTERED = re.compile(
     r"NCT\d{8}|PMC\d{3,9}|PMID:? ?\d{3,9}|ISRCTN\d{8}|EudraCT:? ?\d{4}-\d{6}-\d\d|CRD\d{8,11}",
     re.ASCII,
 )
@@ -107,9 +105,9 @@ _REFUSED = frozenset(
         *("search.brave.com", "ecosia.org", "startpage.com", "kagi.com", "semanticscholar.org"),
     )
 )
-_NOWHERE = regex(r"(?:^|\.)(?:example\.\w+|example|localhost|invalid|test|local|internal)$")
-_STAGING = regex(r"(?:^|[.-])(?:staging|stage|dev|uat|preview|preprod|sandbox)(?:[.-]|$)")
-_SEARCH = regex(r"(?:^|/)(?:search|find|results|suche|scholar)(?:[/.]|$)", re.IGNORECASE)
+_NOWHERE = re.compile(r"(?:^|\.)(?:example\.\w+|example|localhost|invalid|test|local|internal)$")
+_STAGING = re.compile(r"(?:^|[.-])(?:staging|stage|dev|uat|preview|preprod|sandbox)(?:[.-]|$)")
+_SEARCH = re.compile(r"(?:^|/)(?:search|find|results|suche|scholar)(?:[/.]|$)", re.IGNORECASE)
 _ASKED = frozenset(("q", "query", "term", "search", "keyword", "keywords", "s"))
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from pathlib import PurePosixPath
 
 from orchestrate_agents.seed_data.csv_file import Fault, Sheet, SheetRow
 from orchestrate_agents.sql.parse import Column, SqlError, Table, tables_of
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.workflow import Workflow
 
 
@@ -208,10 +208,12 @@ def kinds(sheet: Sheet, table: Table | None) -> Mapping[str, Kind]:
 
 
 _FORMS = {
-    Kind.INTEGER: regex(r"[+-]?\d{1,18}", re.ASCII),
-    Kind.NUMBER: regex(r"[+-]?(?:\d{1,30}(?:\.\d{1,30})?|\.\d{1,30})(?:[eE][+-]?\d\d?)?", re.A),
-    Kind.BOOLEAN: regex(r"true|false", re.IGNORECASE | re.ASCII),
-    Kind.DATE: regex(r"\d{4}-\d\d-\d\d"),
+    Kind.INTEGER: re.compile(r"[+-]?\d{1,18}", re.ASCII),
+    Kind.NUMBER: re.compile(
+        r"[+-]?(?:\d{1,30}(?:\.\d{1,30})?|\.\d{1,30})(?:[eE][+-]?\d\d?)?", re.A
+    ),
+    Kind.BOOLEAN: re.compile(r"true|false", re.IGNORECASE | re.ASCII),
+    Kind.DATE: re.compile(r"\d{4}-\d\d-\d\d"),
 }
 _NOT_A = {
     Kind.INTEGER: "not a whole number",
@@ -265,10 +267,10 @@ def required_blanks(sheet: Sheet, table: Table | None) -> Iterator[Fault]:
                 yield Fault(row.line, column, "required and blank")
 
 
-_ENDPOINT = regex(
+_ENDPOINT = re.compile(
     r"^(?:endpoint|end|post|final|followup|follow_up|outcome)_(?P<rest>.*(?:mean|score).*)$"
 )
-_CHANGE = regex(r"\bchanges?\b[^.;\d]{0,40}?(?P<figure>[-−–]?\d+(?:\.\d+)?)", re.IGNORECASE)
+_CHANGE = re.compile(r"\bchanges?\b[^.;\d]{0,40}?(?P<figure>[-−–]?\d+(?:\.\d+)?)", re.IGNORECASE)
 _ROUNDING = 0.25
 
 

@@ -18,7 +18,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -28,7 +28,6 @@ from orchestrate_agents.seed_data.csv_file import Sheet, SheetRow, read_sheet
 from orchestrate_agents.seed_data.source_kinds import DOI, SourceKind, is_staging, source_kind
 from orchestrate_agents.seed_data.table_schema import is_percent, vocabulary, words
 from orchestrator import plugins
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.once import once
 from orchestrator.storage.atomic import inside
@@ -248,14 +247,14 @@ def is_published(source: str) -> bool:
 
 # -- whether a printed figure yields a value -------------------------------------------------------
 
-_FIGURE = regex(r"(?<![\w.])([-−–]?)(\d{1,3}(?:,\d{3})+(?!\d)|\d+)(\.\d+)?", re.ASCII)
-_FRACTION = regex(
+_FIGURE = re.compile(r"(?<![\w.])([-−–]?)(\d{1,3}(?:,\d{3})+(?!\d)|\d+)(\.\d+)?", re.ASCII)
+_FRACTION = re.compile(
     r"(?<![\d.])(\d+)\s*(?:/|\b(?:out\s+)?of\b)\s*(\d+)(?![\d.]*\d)", re.ASCII | re.IGNORECASE
 )
 #: the decimal point of some journals: `19·6`
-_RAISED_POINT = regex(r"(?<=\d)[·‧⋅](?=\d)")
-_SUM = regex(r"(?<![\d.+])\d+(?:\.\d+)?(?:\s*\+\s*\d+(?:\.\d+)?)+", re.ASCII)
-_SPAN = regex(r"(\d+(?:\.\d+)?)\s*(h|hours?|d|days?|w|wk|weeks?)\b", re.IGNORECASE | re.ASCII)
+_RAISED_POINT = re.compile(r"(?<=\d)[·‧⋅](?=\d)")
+_SUM = re.compile(r"(?<![\d.+])\d+(?:\.\d+)?(?:\s*\+\s*\d+(?:\.\d+)?)+", re.ASCII)
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(h|hours?|d|days?|w|wk|weeks?)\b", re.IGNORECASE | re.ASCII)
 _HOURS = {"h": 1, "d": 24, "w": 168}
 _NUMBER_WORDS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),

@@ -5,22 +5,25 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrate_agents.syntax import parsed
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.workflow import Block, Deliverable, Stage
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.once import once
 
-_PATH = regex(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.[A-Za-z]\w*)`")
-_NAMES_A_FILE = regex(
+_PATH = re.compile(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.[A-Za-z]\w*)`")
+_NAMES_A_FILE = re.compile(
     r"\b(?:deliverables?|outputs?|files?|create|write|build|implement)\b", re.IGNORECASE
 )
-_COLUMN = regex(r"[`\"]?([A-Za-z_]\w*)[`\"]?")
-_BATCH = regex(r"\bbatch(?:es)?(?: size)?\W+(?:of\s+)?(?:at most\s+|up to\s+)?(\d+)", re.IGNORECASE)
-_COLUMNS_IN_PROSE = regex(r"\bcolumns?\b[^`:.]{0,40}[:`]\s*`?((?:\w+\s*,\s*)+\w+)", re.IGNORECASE)
+_COLUMN = re.compile(r"[`\"]?([A-Za-z_]\w*)[`\"]?")
+_BATCH = re.compile(
+    r"\bbatch(?:es)?(?: size)?\W+(?:of\s+)?(?:at most\s+|up to\s+)?(\d+)", re.IGNORECASE
+)
+_COLUMNS_IN_PROSE = re.compile(
+    r"\bcolumns?\b[^`:.]{0,40}[:`]\s*`?((?:\w+\s*,\s*)+\w+)", re.IGNORECASE
+)
 
 
 class SpecificationError(OrchestrateError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
@@ -28,18 +29,17 @@ from orchestrate_agents.specification.typescript import (
 )
 from orchestrate_agents.sql.natural_key import natural_key
 from orchestrate_agents.sql.parse import Table
-from orchestrator.deferred import dataclass, regex
 
-_IMPORT = regex(
+_IMPORT = re.compile(
     r"import\s+(?:\{(?P<names>[^}]*)\}|(?P<default>[A-Za-z_$][\w$]*))\s*from\s*"
     r"(['\"])(?P<module>[^'\"]+)\3"
 )
-_OWN_CLIENT = regex(r"\b(?:const|let)\s+([A-Za-z_$][\w$]*)[^=;\n]*=\s*createClient\b")
-_CLIENT_PATH = regex(r"`([\w.@/-]*supabase[\w./-]*)`", re.IGNORECASE)
-_LATEST = regex(r"\b(?:latest|newest|most recent|last)\b", re.IGNORECASE)
+_OWN_CLIENT = re.compile(r"\b(?:const|let)\s+([A-Za-z_$][\w$]*)[^=;\n]*=\s*createClient\b")
+_CLIENT_PATH = re.compile(r"`([\w.@/-]*supabase[\w./-]*)`", re.IGNORECASE)
+_LATEST = re.compile(r"\b(?:latest|newest|most recent|last)\b", re.IGNORECASE)
 #: words that fix which row comes first, where the table has one column that they can mean
-_SAYS_LATEST = regex(r"\b(?:latest|newest|most recent)\b", re.IGNORECASE)
-_SAYS_LARGEST = regex(
+_SAYS_LATEST = re.compile(r"\b(?:latest|newest|most recent)\b", re.IGNORECASE)
+_SAYS_LARGEST = re.compile(
     r"\b(?:largest|biggest)(?:\s+(?:first|one|(?:cohort|group|sample|stud(?:y|ie)|trial|row)s?))?"
     r"\s*(?:$|[.,;:)]|first\b)|\bmost (?:participants|patients|subjects)\b",
     re.IGNORECASE,

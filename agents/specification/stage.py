@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from orchestrate_agents.specification.files import FileSpec, stage_file_specs
 from orchestrate_agents.sql.parse import SqlError, Table, tables_of
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.workflow import Block, Need, Stage, Workflow
 from orchestrator.errors import OrchestrateError
 from orchestrator.storage.atomic import inside
 
-_WILL_PROVIDE = regex(
+_WILL_PROVIDE = re.compile(
     r"(?P<who>\b[A-Z][A-Z_]{2,})\s+(?:will|must|shall)\s+(?:provide|create|deliver|supply|make)"
 )
-_PATH = regex(r"`([\w.@+-]+(?:/[\w.@+-]+)+\.[A-Za-z]\w*)`")
-_SQL_FENCE = regex(r"^```sql\s*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_PATH = re.compile(r"`([\w.@+-]+(?:/[\w.@+-]+)+\.[A-Za-z]\w*)`")
+_SQL_FENCE = re.compile(r"^```sql\s*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from orchestrate_agents.sql.parse import Column, Table
-from orchestrator.deferred import dataclass, regex
 
 _OPEN, _CLOSE = "([{<", ")]}>"
-_HEAD = regex(
+_HEAD = re.compile(
     r"^[ \t]*(?:export\s+)?(?:default\s+)?(?:async\s+)?(?:function\s+)?"
     r"(?:(?:const|let)\s+(?P<arrow>[A-Za-z_$][\w$]*)\s*=\s*(?:async\s*)?|"
     r"(?P<name>[A-Za-z_$][\w$]*)\s*)\(",
     re.MULTILINE,
 )
-_INTERFACE = regex(r"\b(?:interface\s+([A-Za-z_$][\w$]*)|type\s+([A-Za-z_$][\w$]*)\s*=)[^{;]*\{")
-_FIELD = regex(r"^\s*(?:readonly\s+)?[\"']?([A-Za-z_$][\w$]*)[\"']?(\?)?\s*:\s*(.+?)\s*[;,]?\s*$")
-_PARAMETER = regex(r"\s*([A-Za-z_$][\w$]*)\s*(\??)\s*:\s*(.+?)\s*(=.*)?$", re.DOTALL)
-_COMMENT_OR_STRING = regex(
+_INTERFACE = re.compile(
+    r"\b(?:interface\s+([A-Za-z_$][\w$]*)|type\s+([A-Za-z_$][\w$]*)\s*=)[^{;]*\{"
+)
+_FIELD = re.compile(
+    r"^\s*(?:readonly\s+)?[\"']?([A-Za-z_$][\w$]*)[\"']?(\?)?\s*:\s*(.+?)\s*[;,]?\s*$"
+)
+_PARAMETER = re.compile(r"\s*([A-Za-z_$][\w$]*)\s*(\??)\s*:\s*(.+?)\s*(=.*)?$", re.DOTALL)
+_COMMENT_OR_STRING = re.compile(
     r"//[^\n]*|/\*.*?\*/|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|`(?:[^`\\]|\\.)*`", re.DOTALL
 )
 _KEYWORDS = frozenset(["if", "for", "while", "switch", "return", "catch", "await", "throw", "new"])
@@ -32,8 +36,10 @@ _BUILT_IN_TYPES = frozenset(
         *("Date", "Map", "Set", "Required", "NonNullable", "Error", "AsyncIterable", "Awaited"),
     )
 )
-_NUMERIC_SQL = regex(r"^(smallint|integer|bigint|numeric|decimal|real|double precision|float)\b")
-_TEXT_SQL = regex(
+_NUMERIC_SQL = re.compile(
+    r"^(smallint|integer|bigint|numeric|decimal|real|double precision|float)\b"
+)
+_TEXT_SQL = re.compile(
     r"^(text|varchar|character|char|bpchar|citext|uuid|date|time|timestamp|timestamptz|timetz|"
     r"interval|inet|bytea|name|money)\b"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -25,7 +26,6 @@ from orchestrate_agents.sql.probe_rows import (
 )
 from orchestrate_agents.sql.scratch import Database
 from orchestrate_backend.targets.supabase_setup import API_ROLES
-from orchestrator.deferred import dataclass
 
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _MAX_REPAIRS = 25

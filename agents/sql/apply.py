@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +15,6 @@ from orchestrate_agents.sql.catalog import Relation
 from orchestrate_agents.sql.environment import gap
 from orchestrate_agents.sql.parse import Migration, Statement, line_at, tokens
 from orchestrate_agents.sql.scratch import Database
-from orchestrator.deferred import dataclass
 
 #: how every project's database is called
 PROJECT_DATABASE = "postgres"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any
-
-from orchestrator.deferred import dataclass, regex
 
 #: the rows of one reading statement
 Query = Callable[[str], list[dict[str, Any]]]
@@ -31,8 +31,8 @@ SELECT array_agg(a.attname::text) AS names FROM pg_index i
    AND i.indexprs IS NULL
  GROUP BY i.indexrelid, i.indisprimary ORDER BY i.indisprimary DESC
 """
-_MOMENT = regex(r"\d{4}-\d\d-\d\d(?:[T ].*)?")
-_GROUPED = regex(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 #: records of which it is told what became of them
 _EXPLAINED = 100
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrate_agents.sql.nested_statements import sources_of
 from orchestrate_agents.sql.parse import SqlError, Statement, line_at, tokens
 from orchestrate_backend.targets.supabase_setup import API_ROLES
-from orchestrator.deferred import dataclass, regex
 
 #: first words of statements that change nothing outside of the body
 _IDLE = frozenset({"NULL", "RAISE", "GET", "ASSERT", "END", "ELSE", "ELSIF", "ELSEIF", "EXCEPTION"})
@@ -25,7 +24,7 @@ _FRAMES = frozenset({"IF", "CASE", "FOR", "FOREACH", "WHILE", "LOOP", "BEGIN", "
 _ROW_WORDS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "SELECT", "PERFORM"})
 _LEAVES = frozenset({"RETURN", "EXIT", "CONTINUE"})
 #: a role of the API, made without any power where a server lacks it: every project has it
-_ABSENT_ROLE = regex(
+_ABSENT_ROLE = re.compile(
     r"NOT EXISTS \(SELECT (?:1 |\* )?FROM (?:pg_catalog\.)?pg_roles "
     r"WHERE rolname = (\w+|'\w+')\)"
 )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-from orchestrator.deferred import dataclass
 
 _HERE = Path(__file__).parent
 

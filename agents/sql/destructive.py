@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from orchestrate_agents.sql.nested_statements import UNKNOWN, NestedStatement, nested_statements
 from orchestrate_agents.sql.openings import scheduled
 from orchestrate_agents.sql.parse import SqlError, parse_migration, relation_name, tokens, walk
-from orchestrator.deferred import dataclass
 
 
 class DestructiveKind(StrEnum):

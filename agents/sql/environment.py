@@ -7,8 +7,6 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-from orchestrator.deferred import regex
-
 _SCRIPTS = Path(__file__).with_name("stand_ins.sql")
 
 #: extensions that every project has; what the set-up lacks of them is reported when used
@@ -83,13 +81,13 @@ HOSTED = (
 )
 #: SQLSTATEs of a name that leads nowhere
 _UNDEFINED = ("42704", "42883", "3F000", "42P01", "42P13")
-_KINDS = regex(
+_KINDS = re.compile(
     r"(?:extension|type|function|procedure|aggregate|operator|access method|language|schema|"
     r"data type|foreign-data wrapper|text search \w+|publication|tablesample method|"
     r"unrecognized configuration parameter)\b"
 )
 #: tables that extensions put beside those of users; all others are in a schema of their own
-_RELATION = regex(
+_RELATION = re.compile(
     r'relation "(?:(?!public\.)\w+\.\w+|spatial_ref_sys|geometry_columns|pg_stat_statements)"'
 )
 #: what the service lets its owner do, and a proof, which shares its server, does not

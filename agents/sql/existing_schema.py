@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrate_agents.sql.catalog import Relation, Snapshot
 from orchestrate_agents.sql.probe_rows import quote, quoted
-from orchestrator.deferred import dataclass
 
 #: digests of a table's rows, over the columns that existed before
 Rows = Mapping[str, Counter[str]]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from orchestrate_agents.sql.parse import Migration, tokens
 from orchestrate_agents.sql.prerequisites import needs_of
-from orchestrator.deferred import dataclass, regex
 
-_NUMBERED = regex(r"(?i)\b(migration\s*(?:no\.?|nr\.?|number|#)?\s*)(\d+)")
+_NUMBERED = re.compile(r"(?i)\b(migration\s*(?:no\.?|nr\.?|number|#)?\s*)(\d+)")
 
 
 @dataclass(frozen=True)

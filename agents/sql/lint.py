@@ -7,9 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-
-from orchestrator.deferred import dataclass
 
 _TIMEOUT_SECONDS = 10
 #: what every proof shows better, or what a file for the SQL editor cannot do

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePath
 
-from orchestrator.deferred import regex
-
-_NUMBER = regex(r"^[Vv]?(\d+)(?:[._-]|$)")
+_NUMBER = re.compile(r"^[Vv]?(\d+)(?:[._-]|$)")
 _MAX_BYTES = 2_000_000
 
 

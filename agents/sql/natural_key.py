@@ -23,30 +23,29 @@ import re
 from collections.abc import Iterable
 
 from orchestrate_agents.sql.parse import Column, Table
-from orchestrator.deferred import regex
 
-_TEXT = regex(r"^(text|varchar|char|bpchar|citext|uuid|date|timestamp|timestamptz|name)\b")
-_WHOLE = regex(r"^(smallint|integer|bigint)\b")
-_NEVER = regex(
+_TEXT = re.compile(r"^(text|varchar|char|bpchar|citext|uuid|date|timestamp|timestamptz|name)\b")
+_WHOLE = re.compile(r"^(smallint|integer|bigint)\b")
+_NEVER = re.compile(
     r"^(numeric|decimal|real|double precision|float|money|boolean|json|jsonb|bytea|time|timetz|"
     r"interval|tsvector|xml|point|inet|vector)\b"
 )
-_QUANTITY = regex(
+_QUANTITY = re.compile(
     r"(^|_)(n|num|number_of|count|counts|total|sum|avg|mean|median|min|max|sd|pct|percent|rate|"
     r"ratio|score|amount|quantity|qty|age|weeks|days|hours|minutes|months|years|enrollment|"
     r"enrolment|participants|episodes|size|weight|height|capacity|population|price|cost|rank|"
     r"position|sort|order|version|duration|length)(_|$)"
 )
-_PROSE = regex(
+_PROSE = re.compile(
     r"(^|_)(notes?|comments?|description|desc|summary|abstract|body|content|remarks?|details?|"
     r"licen[cs]e|message|payload|raw|status|setting)(_|$)"
 )
-_NAMING = regex(r"(^|_)(name|title|code|slug|label|key|ref|reference|id|uid|uri|doi|number)$")
-_TOUCHED = regex(r"(^|_)(created|updated|modified|inserted|deleted|imported|loaded)(_|$)")
+_NAMING = re.compile(r"(^|_)(name|title|code|slug|label|key|ref|reference|id|uid|uri|doi|number)$")
+_TOUCHED = re.compile(r"(^|_)(created|updated|modified|inserted|deleted|imported|loaded)(_|$)")
 
 
 _DATA_FILE = r"[\w./-]*{name}[\w-]*\.(?:py|csv|tsv|jsonl?|parquet|xlsx|js|mjs|ts)\b"
-_LOADED = regex(
+_LOADED = re.compile(
     r"\b(?:seed|seeds|seeded|seeder|seeding|upsert|upserts|upserted|import|imports|imported|"
     r"importer|load|loads|loaded|loader|etl|csv|ingest|ingests|populate|populated)\b",
     re.IGNORECASE,

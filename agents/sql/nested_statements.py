@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrate_agents.sql.parse import (
@@ -17,7 +17,6 @@ from orchestrate_agents.sql.parse import (
     tokens,
     walk,
 )
-from orchestrator.deferred import dataclass
 
 #: replaces what only the run knows in a string that is executed
 UNKNOWN = "only_the_run_knows"

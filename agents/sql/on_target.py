@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from orchestrate_agents.sql.apply import apply
 from orchestrate_agents.sql.arrivals import Query, literal, place
@@ -14,7 +15,6 @@ from orchestrate_agents.sql.parse import SqlError, parse_migration, walk
 from orchestrate_agents.sql.prove import apply_base
 from orchestrate_agents.sql.scratch import scratch
 from orchestrate_backend.targets.supabase_setup import OWNER
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Services
 from orchestrator.storage.atomic import sha256_bytes
 

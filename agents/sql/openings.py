@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrate_agents.sql.catalog import Snapshot, query_text
 from orchestrate_agents.sql.nested_statements import nested_statements
 from orchestrate_agents.sql.parse import SqlError, printed, walk
 from orchestrate_agents.sql.requests import WHO
-from orchestrator.deferred import dataclass, regex
 
 _TRUSTED = ("postgres", "service_role", "dashboard_user")
 #: what concerns no table that there is: without a specification it contradicts no claim
 _ELSEWHERE = ("public bucket", "grant on the sequence", "grant on the language")
 #: those that let somebody do more whatever policies say
-_POWERFUL = regex(
+_POWERFUL = re.compile(
     r"\b(?:pgrst\.\w+|role|row_security|session\w*|search_path|request\.\S+)\s*(?:TO|=)",
     re.IGNORECASE,
 )
-_OWNERS = regex(r"postgres$|supabase_\w+$")
+_OWNERS = re.compile(r"postgres$|supabase_\w+$")
 _SELDOM = ("USAGE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN", "EXECUTE")
 #: settings of roles and databases that let nobody do more
-_HARMLESS = regex(
+_HARMLESS = re.compile(
     r"\bSET (?:\w*timeout|\w*work_mem|log_\w+|timezone|datestyle|intervalstyle|jit|"
     r"application_name|pgrst\.db_max_rows|pgrst\.db_aggregates_enabled|default_\w+)\b",
     re.IGNORECASE,

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrate_agents.sql.access_matrix import VERBS, Planted, plant, updatable
@@ -18,7 +18,6 @@ from orchestrate_agents.sql.parse import parse_migration
 from orchestrate_agents.sql.probe_rows import PLANTED, make_row, quote, quoted, user_id
 from orchestrate_agents.sql.prove import Proof, apply_base
 from orchestrate_agents.sql.scratch import Database, scratch
-from orchestrator.deferred import dataclass, regex
 from orchestrator.gates.checks import Services
 
 #: two users, and the number of the first row of each
@@ -382,13 +381,13 @@ class _Table:
 
 
 #: columns and claims that name those who have rows in common
-_GROUPS = regex(
+_GROUPS = re.compile(
     r"team|org|tenant|compan|workspace|group|account|crew|club|house|family|school|clinic|site|"
     r"department|store|shop|branch|project|community",
     re.IGNORECASE,
 )
 #: columns that say whose a row is, by their names
-_OWNERS = regex(
+_OWNERS = re.compile(
     r"(?:.*_)?(?:user|owner|author|creator|member|customer|tenant|account|profile)(?:_?u?u?id)?"
     r"|uid|(?:created|owned|uploaded|written)_by",
     re.IGNORECASE,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.once import once
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.sql.migration_series import earlier, read_sql
 from orchestrate_agents.sql.parse import Migration, SqlError, parse_migration, relation_name, walk
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.workflow import Workflow
 from orchestrator.storage.atomic import inside
 
-_ON_TOP = regex(r"\bon top of\s+(?:the\s+)?(?:(?:older|old|earlier)\s+)?`([\w./@+-]+\.sql)`")
+_ON_TOP = re.compile(r"\bon top of\s+(?:the\s+)?(?:(?:older|old|earlier)\s+)?`([\w./@+-]+\.sql)`")
 
 
 def prerequisite_sql(root: Path, path: str, workflow: Workflow | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -13,7 +14,6 @@ from typing import Any
 
 from orchestrate_agents.sql.catalog import RealColumn, Relation
 from orchestrate_agents.sql.parse import expression, walk
-from orchestrator.deferred import dataclass
 
 _SPACE = uuid.UUID("6f1d1f5e-4d0a-4f0e-9d57-2b8f1c3a7e10")
 #: rows that stand in each table while roles are probed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from orchestrate_agents.sql.access_matrix import Access, Cell, plant
@@ -36,7 +36,6 @@ from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_agents.sql.steady import Questions
 from orchestrate_agents.sql.unmet import left_open, not_run, would_do
 from orchestrate_backend.targets.supabase_setup import API_ROLES
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Services
 
 

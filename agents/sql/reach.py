@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrate_agents.sql.access_matrix import Cell
 from orchestrate_agents.sql.catalog import Relation, query_text
 from orchestrate_agents.sql.environment import HOSTED
 from orchestrate_agents.sql.parse import SqlError, tokens
-from orchestrator.deferred import dataclass
 
 _WRITING = {"INSERT", "UPDATE", "DELETE_P", "TRUNCATE", "MERGE", "EXECUTE"}
 _DEFINING = {"ALTER", "GRANT", "CREATE", "DROP", "REVOKE"}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrate_agents.sql.parse import walk
-from orchestrator.deferred import dataclass
 
 _AGGREGATES = frozenset({"count", "sum", "avg", "min", "max"})
 #: functions without a side effect, a secret or a long life

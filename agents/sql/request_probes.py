@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrate_agents.sql.access_matrix import (
@@ -23,7 +23,6 @@ from orchestrate_agents.sql.ownership import claim_names, claims_of
 from orchestrate_agents.sql.probe_rows import STRANGER, quote, quoted
 from orchestrate_agents.sql.requests import Relaxed, relaxed
 from orchestrate_agents.sql.scratch import Database
-from orchestrator.deferred import dataclass
 
 
 @dataclass(frozen=True)

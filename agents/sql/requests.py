@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrate_agents.sql.function_bodies import Functions
@@ -18,7 +18,6 @@ from orchestrate_agents.sql.parse import (
     printed,
     walk,
 )
-from orchestrator.deferred import dataclass
 
 #: how far functions are followed into functions
 _MAX_DEPTH = 4

@@ -7,6 +7,7 @@ What is changed, and why, is returned as a list for the ticket.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from orchestrate_agents.sql.header import Header, with_header
 from orchestrate_agents.sql.natural_key import (
@@ -16,7 +17,6 @@ from orchestrate_agents.sql.natural_key import (
 )
 from orchestrate_agents.sql.parse import Migration, Statement, Table, parse_migration
 from orchestrate_agents.sql.statement_edits import EDITORS, dollar_quote, sql_literal, sql_name
-from orchestrator.deferred import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.sql.access_matrix import plant
@@ -14,17 +15,16 @@ from orchestrate_agents.sql.migration_series import read_sql
 from orchestrate_agents.sql.parse import SqlError, parse_migration
 from orchestrate_agents.sql.prove import apply_base
 from orchestrate_agents.sql.scratch import scratch
-from orchestrator.deferred import dataclass, regex
 from orchestrator.gates.checks import Services
 from orchestrator.storage.atomic import inside
 
 #: where the way back begins, in files that hold both
-_DOWN = regex(
+_DOWN = re.compile(
     r"^--[ \t]*(?:migrate:down(?:[ \t]+transaction:\w+)?|\+(?:goose|migrate|micrate)[ \t]+down"
     r"|@?down(?:[ \t]+migration)?|rollback|revert)[ \t]*:?[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_IS_DOWN = regex(
+_IS_DOWN = re.compile(
     r"(?:^|/)(?:down|rollbacks?|reverts?)/|(?:^|[._/-])(?:down|rollback|revert)\.sql$",
     re.IGNORECASE,
 )

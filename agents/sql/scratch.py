@@ -7,6 +7,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from orchestrate_backend.targets.supabase_setup import (
     set_up,
     setup_sql,
 )
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Services
 
 _WATCH = Path(__file__).with_name("watch.sql")

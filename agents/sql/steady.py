@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +23,6 @@ from orchestrate_agents.sql.nested_statements import (
     sources_of,
 )
 from orchestrate_agents.sql.parse import Migration, SqlError, walk
-from orchestrator.deferred import dataclass, regex
 
 
 def _words(text: str) -> frozenset[str]:
@@ -83,10 +82,10 @@ _OF_MAKING = _words(
 _ROWS = _words("SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CallStmt CreateTableAsStmt")
 #: first words of what changes rows and nothing else
 _ROW_WORDS = ("INSERT", "UPDATE", "DELETE", "MERGE")
-_REGISTERED = regex(r"reg(?:class|type|proc|procedure|namespace|role)|to_reg\w+")
+_REGISTERED = re.compile(r"reg(?:class|type|proc|procedure|namespace|role)|to_reg\w+")
 #: errors that show that something is there already
-_OF_REPEATS = regex(r"WHEN duplicate_\w+(?: OR duplicate_\w+)*", re.IGNORECASE)
-_MOMENT = regex(r"\b(?:found|row_count|returning)\b", re.IGNORECASE)
+_OF_REPEATS = re.compile(r"WHEN duplicate_\w+(?: OR duplicate_\w+)*", re.IGNORECASE)
+_MOMENT = re.compile(r"\b(?:found|row_count|returning)\b", re.IGNORECASE)
 
 
 _NONE: Sources = MappingProxyType({})

@@ -6,6 +6,7 @@ import ast
 import configparser
 import contextlib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -14,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.tools.python import normalized
-from orchestrator.deferred import regex
 from orchestrator.git.command import GitError, run_git, split_names
 
-_NAME = regex(r"\s*([A-Za-z0-9][\w.-]*)")
+_NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)")
 #: folders whose modules are not the workspace's own
 _FOREIGN = {".git", ".orchestrate", ".venv", "venv", "node_modules", "site-packages", "__pycache__"}
 #: module → package, where no reader would guess the one from the other

@@ -7,6 +7,7 @@ everything that the workspace does ask for is installed.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,33 +22,32 @@ from orchestrate_agents.tools.declared import (
 from orchestrate_agents.tools.python import Python, normalized
 from orchestrator.agent_process.bounded import ask
 from orchestrator.agent_process.dispatcher import environment
-from orchestrator.deferred import regex
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
 
 #: Python's own words: an import that failed, a skipped one, and `python -m` of what is not there
-_NO_MODULE = regex(
+_NO_MODULE = re.compile(
     r"(?m)(?:ModuleNotFoundError: |could not import '[\w.]+': |^[^:\n]*python[\d.]*: )"
     r"No module named ['\"]?([\w.]+)"
 )
 #: what pytest says without a plug-in → the package
 _PLUGINS = (
-    (regex(r"unrecognized arguments:.*--cov"), "pytest-cov"),
-    (regex(r"unrecognized arguments:.*(?:-n\b|--dist)"), "pytest-xdist"),
-    (regex(r"unrecognized arguments:.*--(?:timeout|session-timeout)"), "pytest-timeout"),
-    (regex(r"unrecognized arguments:.*--(?:asyncio-mode)"), "pytest-asyncio"),
-    (regex(r"unrecognized arguments:.*--(?:reruns)"), "pytest-rerunfailures"),
+    (re.compile(r"unrecognized arguments:.*--cov"), "pytest-cov"),
+    (re.compile(r"unrecognized arguments:.*(?:-n\b|--dist)"), "pytest-xdist"),
+    (re.compile(r"unrecognized arguments:.*--(?:timeout|session-timeout)"), "pytest-timeout"),
+    (re.compile(r"unrecognized arguments:.*--(?:asyncio-mode)"), "pytest-asyncio"),
+    (re.compile(r"unrecognized arguments:.*--(?:reruns)"), "pytest-rerunfailures"),
     (
-        regex(r"unrecognized arguments:.*--(?:ds|reuse-db|create-db|nomigrations)"),
+        re.compile(r"unrecognized arguments:.*--(?:ds|reuse-db|create-db|nomigrations)"),
         "pytest-django",
     ),
-    (regex(r"Missing required plugins: ([\w-]+)"), ""),
-    (regex(r"async def functions are not natively supported"), "pytest-asyncio"),
-    (regex(r"fixture 'mocker' not found"), "pytest-mock"),
-    (regex(r"fixture 'benchmark' not found"), "pytest-benchmark"),
-    (regex(r"fixture 'httpx_mock' not found"), "pytest-httpx"),
-    (regex(r"fixture 'requests_mock' not found"), "requests-mock"),
-    (regex(r"fixture 'freezer' not found"), "pytest-freezer"),
+    (re.compile(r"Missing required plugins: ([\w-]+)"), ""),
+    (re.compile(r"async def functions are not natively supported"), "pytest-asyncio"),
+    (re.compile(r"fixture 'mocker' not found"), "pytest-mock"),
+    (re.compile(r"fixture 'benchmark' not found"), "pytest-benchmark"),
+    (re.compile(r"fixture 'httpx_mock' not found"), "pytest-httpx"),
+    (re.compile(r"fixture 'requests_mock' not found"), "requests-mock"),
+    (re.compile(r"fixture 'freezer' not found"), "pytest-freezer"),
 )
 
 

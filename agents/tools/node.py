@@ -6,10 +6,10 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import MissingToolError
 
 #: lock file → package manager, how it installs what is locked, and how it adds a package
@@ -26,15 +26,15 @@ _NO_LOCK = ("npm", "npm install", "npm install --save-dev")
 PROGRAMS = frozenset({"node", "npm", "npx", "yarn", "pnpm", "bun", "bunx", "corepack", "tsc"})
 _LISTS = ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies")
 #: what Node, its bundlers and the TypeScript compiler say of a module that is not there
-_NO_MODULE = regex(
+_NO_MODULE = re.compile(
     r"(?:Cannot find (?:module|package|type definition file for)|Can't resolve|"
     r"Failed to resolve import|Could not resolve) ['\"]([^'\"]+)['\"]"
 )
 #: npx, which may not fetch anything
-_NPX = regex(
+_NPX = re.compile(
     r"npx canceled due to missing packages.*?\[\"?([@\w./-]+?)(?:@[\w.^~-]+)?\"?\]", re.DOTALL
 )
-_FETCH = regex(
+_FETCH = re.compile(
     r"npm (?:error|ERR!).*?(?:ENOTFOUND|ECONNREFUSED|EAI_AGAIN|request to).*?"
     r"registry\.npmjs\.org/((?:@|%40)?[\w.%/-]+)",
     re.DOTALL,

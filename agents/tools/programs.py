@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -19,29 +20,30 @@ from orchestrate_agents.tools.node import (
 from orchestrate_agents.tools.python import Python, normalized, python_of
 from orchestrate_agents.tools.shadows import require_no_shadow
 from orchestrate_agents.tools.unchanged import require_unchanged
-from orchestrator.deferred import regex
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
 
-_PYTHON = regex(r"python(?:3(?:\.\d+)?)?")
+_PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
 #: what shells, make and Python say of a program that is not there
 _NOT_FOUND = (
-    regex(r"(?m)^(?:/\S+/)?(?:ba|da|z)?sh: (?:line )?(?:\d+: )?([^\s:]+): (?:command )?not found"),
-    regex(r"(?m)^(?:[^\s:]+: (?:line )?){0,3}([^\s:]+): (?:command )?not found$"),
-    regex(r"(?m)^make(?:\[\d+\])?: ([^\s:]+): No such file or directory"),
-    regex(r"(?m)^env: [‘']?([^\s:’']+)[’']?: No such file or directory"),
+    re.compile(
+        r"(?m)^(?:/\S+/)?(?:ba|da|z)?sh: (?:line )?(?:\d+: )?([^\s:]+): (?:command )?not found"
+    ),
+    re.compile(r"(?m)^(?:[^\s:]+: (?:line )?){0,3}([^\s:]+): (?:command )?not found$"),
+    re.compile(r"(?m)^make(?:\[\d+\])?: ([^\s:]+): No such file or directory"),
+    re.compile(r"(?m)^env: [‘']?([^\s:’']+)[’']?: No such file or directory"),
 )
-_EXIT_127 = regex(r"\b(?:Error|exit (?:code|status)) 127\b")
+_EXIT_127 = re.compile(r"\b(?:Error|exit (?:code|status)) 127\b")
 #: a program that a test starts, and that is not there
-_NOT_STARTED = regex(
+_NOT_STARTED = re.compile(
     r"FileNotFoundError: \[Errno 2\] No such file or directory: '([A-Za-z0-9_-]+)'"
 )
 #: what a program says that lacks a part of itself → what to say, and the command
 _LACKS_PART = (
-    (regex(r"rustup could not choose|no default toolchain"),
+    (re.compile(r"rustup could not choose|no default toolchain"),
      "no toolchain of Rust is installed", "rustup default stable"),
-    (regex(r"is not a docker command"), "this plugin of docker is not installed", ""),
-    (regex(r"error: no such command: `"), "this command of cargo is not installed", ""),
+    (re.compile(r"is not a docker command"), "this plugin of docker is not installed", ""),
+    (re.compile(r"error: no such command: `"), "this command of cargo is not installed", ""),
 )  # fmt: skip
 #: programs that a package of another name brings
 _PACKAGE_OF = {"django-admin": "Django", "alembic": "alembic", "py.test": "pytest"}

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.agent_process.bounded import ask
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.changes.entries import RACY
-from orchestrator.deferred import dataclass
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Services
 from orchestrator.git.folder import find_git_folder

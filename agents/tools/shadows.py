@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from orchestrator.deferred import regex
 from orchestrator.errors import MissingToolError
 
 #: programs of the system; no package of a workspace has to bring them
@@ -35,7 +34,7 @@ _HARMLESS = frozenset({"test", "this", "antigravity", "idlelib", "turtledemo", "
 #: where it is written which folders modules are found in, or programs start in
 _SETTINGS = ("pyproject.toml", "pytest.ini", "setup.cfg", "tox.ini", "package.json", "justfile",
              ".env", "GNUmakefile", "makefile", "Makefile")  # fmt: skip
-_FOLDERS = regex(r"(?i)(?:\bpythonpath\b[\"']?\s*[:?+]?=|\bcd\s|\s-C\s)([^\n;&]*)")
+_FOLDERS = re.compile(r"(?i)(?:\bpythonpath\b[\"']?\s*[:?+]?=|\bcd\s|\s-C\s)([^\n;&]*)")
 #: file → what its settings call the program that runs scripts or rules
 _SHELL = {
     ".npmrc": "script[-_]shell",

@@ -12,11 +12,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
 from orchestrator.agent_process.keeper import NOT_STARTED, SAID, end_descendants
-from orchestrator.deferred import dataclass
 
 _KEEPER = Path(__file__).with_name("keeper.py")
 #: bytes that are kept of what a program prints, and at which it is stopped

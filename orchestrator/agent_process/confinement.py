@@ -15,12 +15,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from orchestrator import plugins
-from orchestrator.deferred import dataclass
 from orchestrator.storage.temporary import Temporary
 
 _CONFINE = Path(__file__).with_name("confine.py")

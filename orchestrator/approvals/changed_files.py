@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.approvals.changed_file import ChangedFile
 from orchestrator.changes.compare import Change, shown, unified_diff
 from orchestrator.changes.entries import Entry
-from orchestrator.deferred import dataclass
 from orchestrator.family.attempt_files import AGENT, CHECK, COMMITTED, PERSON, UNKNOWN, pack
 from orchestrator.family.change_log import ChangeLog
 from orchestrator.settings.board import FILE

@@ -7,12 +7,11 @@ which of them they can do. What no binder takes is shown to USER to run and atte
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator import plugins
-from orchestrator.deferred import dataclass
 from orchestrator.domain.workflow import Stage, Workflow
 from orchestrator.errors import UsageError
 

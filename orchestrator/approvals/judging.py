@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from orchestrator.approvals.effects import Runner, open_runner
 from orchestrator.approvals.request import ApprovalRequest
-from orchestrator.deferred import dataclass
 from orchestrator.domain.answer import AnswerVerb
 from orchestrator.domain.record import Flow, QuestionKind, done_before
 from orchestrator.domain.states import Event

@@ -5,10 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import MissingExtraError, OrchestrateError
 from orchestrator.settings.web import WebSettings
 from orchestrator.storage.signing import seal

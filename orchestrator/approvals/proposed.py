@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.commands.allowed import take
 from orchestrator.commands.definitions import define
-from orchestrator.deferred import dataclass
 from orchestrator.errors import UsageError
 from orchestrator.settings.board import FILE
 from orchestrator.storage import atomic

@@ -6,14 +6,13 @@ import json
 import re
 import shlex
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator import templating
 from orchestrator.approvals.changed_file import ChangedFile
 from orchestrator.approvals.effects import Effect
 from orchestrator.approvals.proposed import ProposedCheck
-from orchestrator.deferred import dataclass
 from orchestrator.domain.record import QuestionKind
 from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import ReceiptSummary

@@ -6,10 +6,10 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from orchestrator.changes.entries import ABSENT, Entry
 from orchestrator.changes.snapshot import Snapshot, WorkTree
-from orchestrator.deferred import dataclass
 
 #: lines around a difference
 _CONTEXT_LINES = 3

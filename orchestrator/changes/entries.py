@@ -11,10 +11,9 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from orchestrator.deferred import dataclass
 
 #: bytes; of a larger file only the digest is kept
 LARGEST_KEPT = 32 * 1024 * 1024

@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 
 from orchestrator.changes.board_files import CACHES, MADE_BY_TOOLS, is_cache, look_at_board
 from orchestrator.changes.entries import ABSENT, Contents, Entry, Hashes, Reader
-from orchestrator.deferred import dataclass
 from orchestrator.git import listing
 from orchestrator.git.command import GitError
 from orchestrator.git.folder import find_git_folder

@@ -11,13 +11,12 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.changes.compare import Change, paths_of
 from orchestrator.changes.entries import Entry
 from orchestrator.changes.snapshot import Snapshot, WorkTree
-from orchestrator.deferred import dataclass
 from orchestrator.git.command import GitError
 from orchestrator.git.listing import restore_index
 from orchestrator.storage import syscalls

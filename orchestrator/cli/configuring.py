@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -14,7 +14,6 @@ import typer
 
 from orchestrator.cli.text import paint, say, say_json, table
 from orchestrator.cli.workspace import AsJson, workspace
-from orchestrator.deferred import dataclass, regex
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
     from orchestrator.settings.config import Settings
 
 _MASK = "****"
-_SECRET = regex(
+_SECRET = re.compile(
     r"(?:^|[_.-])(?:api_?key|key|token|secret|passw(?:or)?d|pwd|credentials?|auth)s?$",
     re.IGNORECASE,
 )
-_OPTION = regex(r"(?P<name>-{0,2}[\w-]+)=(?P<value>.+)", re.DOTALL)
+_OPTION = re.compile(r"(?P<name>-{0,2}[\w-]+)=(?P<value>.+)", re.DOTALL)
 #: variables that the conductor reads; a value is shown only where it can hold no key
 _VARIABLES = {
     "DATABASE_URL": False,

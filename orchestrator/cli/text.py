@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -14,13 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import regex
 from orchestrator.errors.masking import mask, mask_all, sanitize, visible, visible_json
 from orchestrator.views.plain import columns, fitted
 
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 #: the colors that `paint` writes
-_COLORS = regex(rf"(\x1b\[(?:0|{'|'.join(_SGR.values())})m)")
+_COLORS = re.compile(rf"(\x1b\[(?:0|{'|'.join(_SGR.values())})m)")
 _RESET = "\x1b[0m"
 #: held while something is printed
 OUTPUT = threading.RLock()
@@ -144,7 +144,7 @@ def say_wrapped(text: str, first: str = "", rest: str = "", style: str = "") -> 
 
 
 PROGRAM = "orchestrate"
-_COMMAND = regex(rf"(?<![\w./-]){PROGRAM}(?= [a-zA-Z<-])")
+_COMMAND = re.compile(rf"(?<![\w./-]){PROGRAM}(?= [a-zA-Z<-])")
 
 
 @lru_cache(maxsize=8)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError, UsageError
 
 if TYPE_CHECKING:

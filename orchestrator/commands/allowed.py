@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.commands.definitions import Definition
-from orchestrator.deferred import regex
 from orchestrator.errors import UsageError
 from orchestrator.settings.board import FILE
 
 ALLOWED, TAKEN = "allowed", "taken"
-_HEADER = regex(r"\s*\[")
+_HEADER = re.compile(r"\s*\[")
 
 
 def allow(text: str, definition: Definition) -> str:

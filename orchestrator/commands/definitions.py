@@ -12,10 +12,8 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
-
-from orchestrator.deferred import dataclass, regex
 
 #: the bytes of a file of the workspace, None where there is none
 Read = Callable[[str], bytes | None]
@@ -27,7 +25,7 @@ _WRAPPERS = (
     ("poetry", "run"), ("uv", "run"), ("pipenv", "run"), ("pdm", "run"), ("hatch", "run"),
     ("bundle", "exec"), ("npx",), ("bunx",), ("cross-env",), ("env",), ("time",), ("dotenv", "--"),
 )  # fmt: skip
-_INTERPRETERS = regex(
+_INTERPRETERS = re.compile(
     r"(?:python|pypy)[\d.]*|node|deno|bun|tsx|ts-node|ruby|perl|php|(?:ba|z|da)?sh"
 )
 _MANAGERS = frozenset({"npm", "pnpm", "yarn", "bun"})
@@ -53,7 +51,7 @@ _MANAGED = {
     **dict.fromkeys(("bun", "bunx"), ("bunfig.toml", ".npmrc")),
 }
 #: options whose value is a file, or a module, that says how a program works
-_OPTIONS = regex(
+_OPTIONS = re.compile(
     r"(?P<name>--(?:makefile|file|justfile|taskfile|noxfile|rakefile|config(?:-?file)?|rcfile|require|"
     r"import|loader|experimental-loader|preload|env-file|rootdir|confcutdir|setup-?files?)|-[fcrp])"
     r"(?:=(?P<value>.+))?"
@@ -63,14 +61,14 @@ _PYTEST = {
     "pytest.ini": "pytest", ".pytest.ini": "pytest", "pyproject.toml": "tool.pytest.ini_options",
     "tox.ini": "pytest", "setup.cfg": "tool:pytest",
 }  # fmt: skip
-_PLUGIN = regex(r"(?:^|\s)-p[\s=]*([\w.]+)|\bpytest_plugins\b[^\n]*?=\s*([^#]*?)(?=\n\w|\Z)")
-_INCLUDE = regex(r"(?m)^\s*(?:-|s)?include\s+(.+)$")
+_PLUGIN = re.compile(r"(?:^|\s)-p[\s=]*([\w.]+)|\bpytest_plugins\b[^\n]*?=\s*([^#]*?)(?=\n\w|\Z)")
+_INCLUDE = re.compile(r"(?m)^\s*(?:-|s)?include\s+(.+)$")
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
-_RULE = regex(r"(?P<targets>[^\s#:=][^:=#]*?)\s*::?(?!=)(?P<needs>[^=;#]*)")
-_ASSIGNED = regex(r"[A-Za-z_]\w*=")
-_SUBSHELL = regex(r"&&|\|\||[;|&\n]|\$\(|[()`]")
+_RULE = re.compile(r"(?P<targets>[^\s#:=][^:=#]*?)\s*::?(?!=)(?P<needs>[^=;#]*)")
+_ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
+_SUBSHELL = re.compile(r"&&|\|\||[;|&\n]|\$\(|[()`]")
 #: agents write tests; they are kept as they are where a tree is broken, and not pinned
-_TEST = regex(r"(?:^|[/._-])(?:tests?|spec)(?:[/._-]|$).*\.(?:py|[cm]?[jt]sx?|rb|php)\Z")
+_TEST = re.compile(r"(?:^|[/._-])(?:tests?|spec)(?:[/._-]|$).*\.(?:py|[cm]?[jt]sx?|rb|php)\Z")
 _MOST = 200
 _SHOWN = 300
 

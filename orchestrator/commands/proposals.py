@@ -7,21 +7,21 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.commands.definitions import MAKEFILES, simple_commands
-from orchestrator.deferred import dataclass, regex
 
 #: they do not end, change something outside of a copy, or prove nothing
-_NO_PROOF = regex(
+_NO_PROOF = re.compile(
     r"(?i)(?:^|[:_.-])(?:dev|start|serve|server|watch|preview|deploy|publish|release|install|prepare|"
     r"clean|open|run|up|down|push|eject|storybook|tunnel|studio|migrate|seed|reset|help|upgrade|bump|"
     r"version|init|setup|bootstrap|all|default|fix|write|update|login|logs|shell|docker|image)(?:$|[:_.-])"
 )
 _LOCKS = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "bun.lock": "bun", "bun.lockb": "bun"}
 #: first words of CI's steps that prepare or report
-_NO_STEP = regex(
+_NO_STEP = re.compile(
     r"(?:sudo|apt|apt-get|brew|pip|pip3|echo|cd|export|set|mkdir|cp|mv|rm|git|docker|curl|wget|source|"
     r"if|for|fi|done|then|else|npx playwright install|(?:npm|pnpm) (?:ci|install|i)|yarn install|"
     r"yarn$|poetry install|uv (?:sync|pip|venv)|corepack|gh|aws|gcloud|python -m pip|twine|chmod|"
@@ -31,7 +31,7 @@ _TOOLS = {
     "pytest": "pytest -q", "ruff": "ruff check .", "mypy": "mypy .", "black": "black --check .",
     "pyright": "pyright",
 }  # fmt: skip
-_PLAIN = regex(r"[\w.:/@=+,-]+(?: [\w.:/@=+,*\[\]'\"-]+)*")
+_PLAIN = re.compile(r"[\w.:/@=+,-]+(?: [\w.:/@=+,*\[\]'\"-]+)*")
 
 
 @dataclass(frozen=True)

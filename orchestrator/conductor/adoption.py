@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from orchestrator.conductor.conductor import ADOPTED, Conductor
-from orchestrator.deferred import dataclass
 from orchestrator.domain.record import Flow, from_mapping
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import OrchestrateError, TicketError

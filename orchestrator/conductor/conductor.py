@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from orchestrator.approvals.request_builder import (
 )
 from orchestrator.approvals.signatures import message_of, sign
 from orchestrator.approvals.status import family_status
-from orchestrator.deferred import dataclass
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Agent
 from orchestrator.domain.answer import Answer, AnswerVerb, Door

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from orchestrator.conductor.conductor import Conductor
-from orchestrator.deferred import dataclass
 from orchestrator.errors import BusyError, OrchestrateError, StoppedError
 
 #: tries to go on with a family that something else has in hand, and seconds between two

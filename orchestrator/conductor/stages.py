@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from orchestrator import plugins
@@ -11,7 +12,6 @@ from orchestrator.conductor.attempts import collect_reports, make_job, record_re
 from orchestrator.conductor.observed import undo_attempt
 from orchestrator.conductor.rejoining import conflict_findings, rejoin
 from orchestrator.conductor.turns import to_finding, work_in_turns
-from orchestrator.deferred import dataclass
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Finding, Outcome, Report
 from orchestrator.domain.record import State

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.deferred import regex
 from orchestrator.domain.record import State
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.family.spending import BEGUN, TURN
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 #: how long a name may be, and what it is made of: agents choose those of their tools
-_NAME = regex(r"[^\w.:/-]+")
+_NAME = re.compile(r"[^\w.:/-]+")
 _LONGEST = 64
 #: tools of a turn that get a span
 _MOST_TOOLS = 500

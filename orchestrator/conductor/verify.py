@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 from orchestrator.approvals.judging import all_statements
-from orchestrator.deferred import dataclass
 from orchestrator.domain.record import State
 from orchestrator.family.intact import ALTERED, find_damage
 from orchestrator.family.session import Session

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +19,6 @@ from orchestrator.daemon.notified import AlreadyNotified, describe_for_people
 from orchestrator.daemon.presence import DAEMON, Presence, absence, identities
 from orchestrator.daemon.stamps import differing, stamps_below
 from orchestrator.daemon.work_queue import WorkQueue
-from orchestrator.deferred import dataclass
 from orchestrator.doctor import runner
 from orchestrator.domain.id_grammar import id_from_name, without_child_suffix
 from orchestrator.domain.record import from_mapping

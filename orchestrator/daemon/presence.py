@@ -6,9 +6,9 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.deferred import dataclass
 from orchestrator.git.activity import (
     branch_in_hand,
     operation_in_progress,

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from orchestrator.deferred import regex
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.domain.graph import break_cycles
 from orchestrator.domain.id_grammar import begins_with, id_from_name, is_named_after
@@ -21,7 +20,7 @@ from orchestrator.storage import atomic
 from orchestrator.tickets.diagnosis import ids_said_otherwise
 from orchestrator.tickets.ticket import Ticket
 
-_CONFLICT = regex(r"\.conflict-\d{8}T\d{6}.*\.md\Z", re.IGNORECASE)
+_CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}.*\.md\Z", re.IGNORECASE)
 #: at most so many ids are listed in a message
 _LISTED = 12
 #: longer files are not compared (lines)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.record import Flow, from_mapping
 from orchestrator.errors import OrchestrateError
 from orchestrator.tickets.ticket import Ticket

@@ -6,13 +6,12 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.doctor import board_rules
 from orchestrator.doctor.board_view import tickets_by_id
 from orchestrator.doctor.fix_safety import FixedTicket, Fixer
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 #: lines around a change
 _CONTEXT = 3
-_HUNK = regex(r"@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@")
+_HUNK = re.compile(r"@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@")
 
 #: why a file is left alone
 UNCOMMITTED = "it has uncommitted changes"

@@ -7,10 +7,10 @@ every key, except those that the fix is there to change) and the problem is gone
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.deferred import dataclass
 from orchestrator.doctor.fixes import Applicability, EditableText, FixContext
 from orchestrator.doctor.rules import RULES, rule_for
 from orchestrator.domain.folders import Folders

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain import states
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.keys import KEYS
@@ -44,9 +44,9 @@ _MEANING = (
     *("id", "title", "status", "owner", "parent", "children", "depends_on", "failure_count"),
     *("created", "priority", "workflow", "conducted", "note"),
 )
-_LIST_ITEM = regex(r"([ \t]*-[ \t]+)(.*?)([ \t]*)\Z")
-_GLUED_FENCE = regex(r"---[ \t]*\Z")
-_BOOLEAN_WORD = regex(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
+_LIST_ITEM = re.compile(r"([ \t]*-[ \t]+)(.*?)([ \t]*)\Z")
+_GLUED_FENCE = re.compile(r"---[ \t]*\Z")
+_BOOLEAN_WORD = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
 
 
 class Applicability(StrEnum):

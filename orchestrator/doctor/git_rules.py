@@ -7,10 +7,10 @@ import json
 import shlex
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.deferred import dataclass
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.domain.id_grammar import id_from_name
 from orchestrator.domain.keys import ID_KEYS

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from orchestrator.deferred import dataclass
 from orchestrator.doctor import board_rules as board
 from orchestrator.doctor import family_rules as family
 from orchestrator.doctor import fixes

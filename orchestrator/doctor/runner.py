@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.doctor.board_rules import doubtful_ids, same_bytes
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.doctor.fix_safety import Fixer

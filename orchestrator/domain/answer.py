@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
-
-from orchestrator.deferred import dataclass
 
 #: the `via` of an answer that was written into the ticket's file
 VIA_FILE = "file"

@@ -7,7 +7,6 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-from orchestrator.deferred import regex
 from orchestrator.domain.keys import ID_KEYS
 
 #: behind the prefix: `231`, `231b`, `928.1`, `265.10.01`, `928-C`, a range `940-943`; a letter
@@ -31,11 +30,11 @@ _LETTERED_ID = (
 _PLAIN_NUMBER = r"(?!\d{4}-\d\d(?!\d))\d{1,6}(?:\.\d+)*(?=[-_. ]|$)"
 _DATE = r"\d{4}-\d\d-\d\d(?!\d)"
 #: a file may be named after its day, or by the number alone
-_AT_START = regex(rf"(?:{_DATE}[-_ ]+)?(?P<id>{_LETTERED_ID}|{_PLAIN_NUMBER})")
-_IN_TITLE = regex(rf"[\[(]?(?P<id>{_LETTERED_ID})[\])]?\s*(?:[:—–|]|-\s|\Z)")
+_AT_START = re.compile(rf"(?:{_DATE}[-_ ]+)?(?P<id>{_LETTERED_ID}|{_PLAIN_NUMBER})")
+_IN_TITLE = re.compile(rf"[\[(]?(?P<id>{_LETTERED_ID})[\])]?\s*(?:[:—–|]|-\s|\Z)")
 #: in a workflow's text: `WO-231`, `WO-231a`, `GO-77.1`, `WO-CALENDAR-EXPORT`; other prefixes need
 #: a number of two digits, or UTF-8 would be a ticket
-TICKET_ID = regex(
+TICKET_ID = re.compile(
     r"(?<![\w/-])(?:(?:WO|GO)[-_](?:\d+(?:(?:\.\d+)+|-\d{2,}|[A-Za-z]|-[A-Za-z](?!-\w))?"
     r"|[A-Z]\d+[a-z]?|[A-Z]{2,4}\d+[a-z]"
     r"|EPIC-\d+|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*)"
@@ -44,23 +43,25 @@ TICKET_ID = regex(
 #: in a key that lists tickets, where every word of that shape is one
 _IN_FIELD = rf"\b(?:{_WORDS}\d\w*|(?:WO|GO)[-_][A-Z]\w*)(?:[.-]\w+)*"
 #: … and an item that is nothing but one word with a number in it, or as tools draw them
-_ITEM = regex(rf"(?!{_DATE})(?:(?=[\w.-]*\d)[^\W_]\w*(?:[.-]\w+)*|[a-z]{{1,8}}-[0-9a-f]{{4}})")
-_ROLE = regex(r" ?\( ?(?P<role>[A-Z][A-Z_]+)\b")
+_ITEM = re.compile(rf"(?!{_DATE})(?:(?=[\w.-]*\d)[^\W_]\w*(?:[.-]\w+)*|[a-z]{{1,8}}-[0-9a-f]{{4}})")
+_ROLE = re.compile(r" ?\( ?(?P<role>[A-Z][A-Z_]+)\b")
 #: an id becomes part of file names
-_USABLE = regex(r"[^\W_][\w.-]{0,79}")
-_PLACEHOLDER = regex(r"[A-Z]+[-_](?:N{2,}|X{2,}|#+)[a-z]?")
-_RANGE = regex(r"\w+?[-_]\d{3,}-\d{3,}(?=\D|\Z)")
-_CHILD = regex(r"(?P<parent>(?:.*[-_])?[A-Z]{0,5}\d+(?:\.\d+)*)(?:-?[A-Za-z]|\.\d+)", re.DOTALL)
+_USABLE = re.compile(r"[^\W_][\w.-]{0,79}")
+_PLACEHOLDER = re.compile(r"[A-Z]+[-_](?:N{2,}|X{2,}|#+)[a-z]?")
+_RANGE = re.compile(r"\w+?[-_]\d{3,}-\d{3,}(?=\D|\Z)")
+_CHILD = re.compile(
+    r"(?P<parent>(?:.*[-_])?[A-Z]{0,5}\d+(?:\.\d+)*)(?:-?[A-Za-z]|\.\d+)", re.DOTALL
+)
 #: a longer number is a date, or somebody's joke
-_SERIAL = regex(
+_SERIAL = re.compile(
     r"[A-Z][A-Z0-9]*[-_](?:EPIC-)?(?P<letters>[A-Z]{0,4})(?P<number>\d{1,6})(?!\d)"
     r"(?:-(?P<last>\d{3,6})(?!\d))?"
 )
-_LETTERED = regex(r"[A-Z][A-Z0-9]*[-_][A-Z]")
+_LETTERED = re.compile(r"[A-Z][A-Z0-9]*[-_][A-Z]")
 #: without a child's letter: its children get letters
-_PARENT = regex(r"[A-Z]+[-_][A-Z]{0,4}\d+")
-_ZEROS = regex(r"(?<!\d)0+(?=\d)")
-_ID_LINE = regex(
+_PARENT = re.compile(r"[A-Z]+[-_][A-Z]{0,4}\d+")
+_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
+_ID_LINE = re.compile(
     rb"^(?:" + "|".join(ID_KEYS).encode() + rb""")[ \t]*:[ \t]*["']?([^\s"'#]{1,80})""",
     re.M | re.I,
 )

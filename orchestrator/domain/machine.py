@@ -7,9 +7,9 @@ goes through the table of `states`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import takewhile
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.folders import normal_status
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Approval, Flow, Place, Question, QuestionKind, State

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.domain.workflow import Stage, Workflow

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import IllegalMoveError
 
 

@@ -17,22 +17,20 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
-from orchestrator.deferred import regex
-
 MASK = "***"
 #: names of variables whose values are keys
-_KEY_NAME = regex(
+_KEY_NAME = re.compile(
     r"key|token|secret|passw|passphrase|credential|(?:^|_)(?:auth|pwd|pat|pass|dsn)(?:_|$)"
     r"|webhook|^database_url$|^orchestrate_notify_urls$",
     re.IGNORECASE,
 )
-_QUERY_KEY = regex(r"key|token|secret|passw|pwd|sig(?:nature)?$|auth", re.IGNORECASE)
+_QUERY_KEY = re.compile(r"key|token|secret|passw|pwd|sig(?:nature)?$|auth", re.IGNORECASE)
 #: values that no name makes a key: a word, a number, a place, a language
-_PLAIN = regex(
+_PLAIN = re.compile(
     r"[A-Za-z]+|[\d.,:]+|[~./\\].*|[a-z]{2}_[A-Z]{2}(?:\.[\w-]+)?|https?://[^\s@?]*|[a-z]:\\.*"
 )
 #: keys by their form, wherever they come from
-_KEY_FORMS = regex(
+_KEY_FORMS = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{12,}|AIza[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}"
     r"|github_pat_[A-Za-z0-9_]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[A-Z0-9]{16}"
     r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)"
@@ -44,18 +42,18 @@ _KEY_BEGINS = (
     *("sk-", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
     *("xox", "AKIA", "eyJ", "-----BEGIN "),
 )
-_DSN_PASSWORD = regex(r"\bpassword\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']\S*)", re.IGNORECASE)
+_DSN_PASSWORD = re.compile(r"\bpassword\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']\S*)", re.IGNORECASE)
 _SHORTEST = 6
 #: controls but tab and line end, C1, marks of direction, what takes no place, lone surrogates; two
 #: joiners belong to scripts and emoji
-_STEERING = regex(
+_STEERING = re.compile(
     r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b"
     r"\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
     r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
     r"|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
 )
 #: colors
-_PAINT = regex(r"\x1b\[[\d;]*m")
+_PAINT = re.compile(r"\x1b\[[\d;]*m")
 _handed_out: set[str] = set()
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.workflow import StatementKind
 from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import Receipt

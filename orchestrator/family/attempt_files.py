@@ -11,14 +11,13 @@ import stat
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from orchestrator.changes.compare import Change, paths_of
 from orchestrator.changes.snapshot import Snapshot, WorkTree
-from orchestrator.deferred import dataclass
 from orchestrator.family.blockers import covers
 
 #: the name of what is kept of an attempt: its stage and number

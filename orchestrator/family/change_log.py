@@ -12,7 +12,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from orchestrator.changes.compare import (
 )
 from orchestrator.changes.entries import Entry
 from orchestrator.changes.snapshot import Snapshot, WorkTree
-from orchestrator.deferred import dataclass
 from orchestrator.domain.agent import Outcome
 from orchestrator.family.attempt_files import (
     AGENT,

@@ -16,12 +16,11 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.changes.board_files import CACHES
 from orchestrator.changes.entries import RACY
-from orchestrator.deferred import dataclass
 from orchestrator.family.attempt_files import Worker
 from orchestrator.family.family import Family
 from orchestrator.git.command import GitError, run_git

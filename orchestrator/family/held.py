@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.changes.entries import LARGEST_KEPT, RACY, Contents, Stamp
 from orchestrator.changes.snapshot import Snapshot
-from orchestrator.deferred import dataclass
 from orchestrator.family.attempt_files import Segment, write
 
 #: bytes of files that are held at most, besides those that git has

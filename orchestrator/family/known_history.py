@@ -11,11 +11,11 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import GitAtWorkError, TicketError, UnsafePathError
 from orchestrator.git.activity import branch_in_hand
 from orchestrator.git.repository import other_worktrees

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 
 from orchestrator.agent_process.dispatcher import Engine
 from orchestrator.agent_process.worker import agent_names
-from orchestrator.deferred import dataclass
 from orchestrator.domain import machine
 from orchestrator.domain.plan import Plan, make_plan
 from orchestrator.domain.record import Flow

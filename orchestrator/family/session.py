@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher, Engine
-from orchestrator.deferred import dataclass
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow, State
 from orchestrator.domain.states import Part

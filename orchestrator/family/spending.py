@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.agent import Allowance, Usage
 from orchestrator.settings.agents import BudgetSettings, Limits
 from orchestrator.storage.history import FOLDER

@@ -17,11 +17,11 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.answer import AnswerVerb, verb_of
 from orchestrator.domain.record import Flow, from_mapping
 from orchestrator.errors import OrchestrateError
@@ -46,7 +46,7 @@ _ANSWER = ("status", "accept", "target")
 _ANSWER_LINES = tuple(f"{key}:".encode() for key in _ANSWER)
 #: in the record of a text that saves were merged into: a word that tells it from all others, so
 #: that what somebody makes of it later is known to be made from it
-_MARK = regex(rb"^[ \t]+# saves merged: [0-9a-f]+\r?\n", re.MULTILINE)
+_MARK = re.compile(rb"^[ \t]+# saves merged: [0-9a-f]+\r?\n", re.MULTILINE)
 #: how lines begin that this program writes into tickets
 _PROGRAMS = (b"#", b"<!--", b"- [", b"owner:", b"failure_count:", b"hold_", b"held_", b"flow:")
 

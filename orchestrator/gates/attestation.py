@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import Receipt
 from orchestrator.storage import signing

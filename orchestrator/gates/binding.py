@@ -10,11 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.gates.checks import Check, Phase
 from orchestrator.gates.evidence import find_evidence
 from orchestrator.gates.expressions import MEANING
@@ -29,21 +28,21 @@ _MOST_JOINTS = 12
 _MOST_KEPT = 5_000
 
 #: where one claim may end and the next begin
-_JOINT = regex(
+_JOINT = re.compile(
     r"\s*;\s+|\.\s+(?=[A-Z`]|[a-z0-9]+-[\w.-]*\w\s)|\s+[—–]\s+|\s*,\s+(?:and\s+)?|\s+and\s+|\s+\+\s+|\s*\((?=[^)]*\)\s*$)|\s+but\s+"
 )
 #: joints that are also written within a claim
 _WEAK = ("and", ",", "+")
-_SUBJECT = regex(
+_SUBJECT = re.compile(
     r"^(.*?)\s+(?:is|are|has|have|exists?|uses?|was|were|passes|contains?|handles?|defines?|prints?|"
     r"deduplicates?|exports?|stays?|references?|can|cannot|may)\b",
     re.IGNORECASE,
 )
 #: nothing next to these words is judged alone
-_TIED = regex(MEANING, re.IGNORECASE)
+_TIED = re.compile(MEANING, re.IGNORECASE)
 
 #: a piece without one of these is not a claim, but part of the one next to it
-_VERB = regex(
+_VERB = re.compile(
     r"\b(?:is|are|was|were|be|been|has|have|had|does|do|did|will|must|shall|exists?|uses?|passes|"
     r"contains?|handles?|defines?|prints?|exports?|stays?|shows?|returns?|runs?|names?|lists?|says?|"
     r"matches|covers?|holds?|works?|loads?|writes?|reads?|follows?|includes?|explains?|describes?)\b",
@@ -57,7 +56,7 @@ _ID = rf"(?:{_KNOWN_ID}|(?!UTF|ISO|RFC|SHA|HTTP|TLS|ES|MD|IP|IPV)[A-Z]{{1,8}}-?\
 #: “should” and “optional” are left: they say that it need not hold
 _FORCE = r"(?:must(?: have)?|required|mandatory|blocker|critical|mvp|P\d?|p[0-4])"
 _SIGNS = r"(?:[✅☑✔✓⬜🔲☐🟢🔴🟡🟠🔵⭐🎯📌🔹▪•→❗]\ufe0f?\s*)"
-_LEADING_LABEL = regex(
+_LEADING_LABEL = re.compile(
     rf"""(?x) ^ (?: {_SIGNS}+ (?=\S)
       | [*_]{{0,2}} (?:
             [\[(]\s*(?: {_ID} | (?i:{_FORCE}) | [ xX]? | \d+(?:\.\d+)* | [a-z] )\s*[\])]
@@ -72,19 +71,19 @@ _LEADING_LABEL = regex(
         (?: \s+ | (?<=[\]):|]) ) (?= \S )
     )""".replace(_KNOWN_ID, _KNOWN_ID.replace(" #", r"\ \#"))
 )
-_LEAD_IN = regex(r"^(\*\*|__)(?P<words>\w[\w /-]{1,39}):?\1:?(?:\s+[—–-])?\s+(?=\S)")
+_LEAD_IN = re.compile(r"^(\*\*|__)(?P<words>\w[\w /-]{1,39}):?\1:?(?:\s+[—–-])?\s+(?=\S)")
 _NUMBER = r"(?:(?:[Ss]ee |cf\. |[Rr]efs? |[Cc]loses |[Ff]ixes )?#\d+)"
 _IDS = rf"(?:{_ID}(?:\s*[,&/]\s*{_ID})*|(?i:{_FORCE}))"
-_TRAILING_LABEL = regex(
+_TRAILING_LABEL = re.compile(
     rf"\s*(?:{_SIGNS}|\((?:{_NUMBER}|{_IDS})\)"
     rf"|\[(?:{_NUMBER}|{_IDS}|\^?\d{{1,3}})\](?:\([^)\s]*\))?"
     rf"|\(\[(?:{_NUMBER}|{_IDS})\]\([^)\s]*\)\)|\s#\d{{1,5}}|[;,!]"
     # of Obsidian: a block's id, a link to a ticket, a day; a comment
     rf"|\s\^[A-Za-z\d-]+|\s\[\[{_IDS}\]\]|\s[📅⏳🛫➕]\ufe0f? ?\d{{4}}-\d\d-\d\d|\s<!--[^<>]*-->)$"
 )
-_WRAPPED = regex(r"^(?P<mark>\*\*|__|[*_\"])(?=\S)(?P<words>(?:(?!(?P=mark)).)+)(?P=mark)$")
+_WRAPPED = re.compile(r"^(?P<mark>\*\*|__|[*_\"])(?=\S)(?P<words>(?:(?!(?P=mark)).)+)(?P=mark)$")
 #: a lead-in with one of these says how much of the statement counts
-_QUALIFIED = regex(
+_QUALIFIED = re.compile(
     r"\b(?:out of scope|later|future|nice|stretch|wont|todo|example|known|bad|old|draft|open|"
     r"(?:forbid|prohibit|disallow|avoid|reject|exclu|remov|delet|drop|deprecat|obsolete|defer|skip|"
     r"ignor|fail|broken|missing|lack|prevent|block|pending|question)\w*)\b",

@@ -9,16 +9,16 @@ statements bind.
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.agent import MemberInfo
 from orchestrator.domain.workflow import Stage, Statement, Workflow
 from orchestrator.errors import UsageError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: what a docstring says to who builds, and not to who uses it
-_CLAUSE = regex(r" ?\(DESIGN [^)]*\)")
+_CLAUSE = re.compile(r" ?\(DESIGN [^)]*\)")
 
 
 class Verdict(StrEnum):
@@ -299,7 +299,7 @@ class Check:
 
 
 #: a reference to the design, which users do not have
-_CLAUSE = regex(r"\s*\(DESIGN [\d., a-z]+\)")
+_CLAUSE = re.compile(r"\s*\(DESIGN [\d., a-z]+\)")
 REGISTERED: dict[str, Check] = {}
 _LOADING = threading.local()
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
-
-from orchestrator.deferred import dataclass, regex
 
 CODE = r"`[^`\n]+`"
 _MOST_CODES = 12
-_CODES = regex(rf"{CODE}(?:\s*(?:,\s*and|,|and|&|\+|;|then)\s*{CODE})*\.?")
+_CODES = re.compile(rf"{CODE}(?:\s*(?:,\s*and|,|and|&|\+|;|then)\s*{CODE})*\.?")
 _VERBS = (
     r"(?:verif(?:y|ied)|prov(?:e|en|ed)|check(?:ed)?|test(?:ed)?|confirm(?:ed)?|validat(?:e|ed)|"
     r"shown|demonstrated|covered|ensured|enforced|guarded|green)"
@@ -28,7 +27,7 @@ _NOUNS = (
 _IN_SENTENCE = rf"(?:(?:as|is|are|can\s+be|must\s+be)\s+)?{_VERBS}\s+{_MEANS}\s*:?|{_NOUNS}\s*:"
 _SET_APART = rf"{_IN_SENTENCE}|(?:run|running|execute|executing|via|verify|check|test|see\s+that)"
 _LEADS = tuple(
-    regex(pattern, re.IGNORECASE)
+    re.compile(pattern, re.IGNORECASE)
     for pattern in (
         # set apart by a dash, colon or bracket, or at the very beginning
         rf"(?P<words>.*?)(?:\s+(?:[—–-]|--|→|=>|->)|:|\s*(?P<open>[(\[]))\s*(?P<label>{_SET_APART})?\s*\Z",
@@ -36,13 +35,13 @@ _LEADS = tuple(
         rf"(?P<words>.*\S)\s+(?P<label>{_IN_SENTENCE})\s*\Z",
     )
 )
-_NOT = regex(
+_NOT = re.compile(
     r"(?:\b(?:not|never|cannot|without|no|instead of|rather than|unlike|except|unless|if|when|"
     r"until|before|after|than|like|or)|n['’]t)\s*[,:]?\s*\Z",
     re.IGNORECASE,
 )
 #: what a person does or says is proven by that person alone
-_BY_PEOPLE = regex(
+_BY_PEOPLE = re.compile(
     r"\bUSER\b|\b(?i:(?:approved|signed[ -]off|reviewed|accepted|agreed|confirmed)\s+by\s+(?!`))"
 )
 #: programs by which people check their work: a quoted text that begins with one is a command
@@ -61,9 +60,11 @@ PROGRAMS = frozenset(
     exit : env sleep trivy semgrep gitleaks detect-secrets lighthouse pa11y behave cucumber
     """.split()  # noqa: SIM905 - a list of a hundred lines says no more
 )
-_ASSIGNMENT = regex(r"(?:[A-Z_][A-Z0-9_]*=\S*\s+)+")
-_SCRIPT = regex(r"\./[\w./-]+|(?:[\w-]+/)+[\w-]+\.(?:sh|bash)|[\w-]+\.sh|(?:bin|scripts?)/[\w-]+")
-_WORDS = regex(r"[a-z][\w.+-]*\s+\S.*")
+_ASSIGNMENT = re.compile(r"(?:[A-Z_][A-Z0-9_]*=\S*\s+)+")
+_SCRIPT = re.compile(
+    r"\./[\w./-]+|(?:[\w-]+/)+[\w-]+\.(?:sh|bash)|[\w-]+\.sh|(?:bin|scripts?)/[\w-]+"
+)
+_WORDS = re.compile(r"[a-z][\w.+-]*\s+\S.*")
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import UsageError
 
 #: words that change what the words next to them say
@@ -152,7 +152,7 @@ def take_type(
 class _Parser:
     """Translates a check pattern into a regular expression (recursive descent)."""
 
-    _WORD = regex(r"[^\s{}\[\]()|\\]+")
+    _WORD = re.compile(r"[^\s{}\[\]()|\\]+")
     _MARK = r"[`*_\"]{0,3}"
 
     def __init__(self, source: str) -> None:

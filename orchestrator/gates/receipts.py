@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.workflow import Statement, read_out
 from orchestrator.errors import MissingToolError, OrchestrateError
 from orchestrator.gates.binding import Binder, Binding

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 from orchestrator import plugins
 from orchestrator.commands.allowed import TAKEN
-from orchestrator.deferred import dataclass
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Check, Context, Phase, Result
 from orchestrator.settings.board import FILE

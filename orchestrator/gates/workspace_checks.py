@@ -19,13 +19,12 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agent_process.confinement import Confinement, program_places
 from orchestrator.agent_process.dispatcher import environment
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError, UnsafePathError, UsageError
 from orchestrator.errors.masking import sanitize
 from orchestrator.gates.checks import (

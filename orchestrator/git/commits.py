@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import HookError, OrchestrateError
 from orchestrator.errors.masking import sanitize
 from orchestrator.git.activity import own_commits

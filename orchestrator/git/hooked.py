@@ -9,9 +9,9 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors.masking import sanitize
 from orchestrator.git.command import GitError, plain_environment, run_git
 

@@ -10,10 +10,9 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.git.command import GitError, read_objects, run_git, split_names
 
 #: settings that would run a program, or hide a change from `git status`
@@ -32,9 +31,11 @@ _HARMLESS = {
 #: paths per command line
 _BATCH = 400
 #: an index entry that is neither a plain file nor a link, or that `git status` is told to skip
-_ODD = regex(rb"(?:^|(?<=\0))(?:[^H] \d{6}|H 160000) [0-9a-f]+ \d\t[^\0]*", re.S)
+_ODD = re.compile(rb"(?:^|(?<=\0))(?:[^H] \d{6}|H 160000) [0-9a-f]+ \d\t[^\0]*", re.S)
 #: what a large file's place in git holds instead of the file
-_POINTER = regex(rb"version https://git-lfs\.github\.com/spec/v1\n.*?oid sha256:(\w{64})\n", re.S)
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n.*?oid sha256:(\w{64})\n", re.S
+)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import HookError, OrchestrateError
 from orchestrator.git.command import GitError, run_git, split_names
 from orchestrator.git.hooked import hook_folder, run_hooked

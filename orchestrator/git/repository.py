@@ -6,10 +6,10 @@ import contextlib
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from orchestrator.deferred import dataclass
 from orchestrator.git.command import GitError, read_objects, run_git, split_names
 from orchestrator.git.folder import find_git_folder
 

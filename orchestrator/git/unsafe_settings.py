@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.deferred import regex
-
 #: sections of which every key may do so
-_SECTIONS = regex(
+_SECTIONS = re.compile(
     r"(?:filter|include|includeif|credential|url|http|https|protocol|extensions|gpg|pager|hook|lfs"
     r"|sendemail|imap|tar|browser|man|web|instaweb|guitool|difftool|mergetool|core)\."
 )
@@ -18,7 +16,7 @@ _HARMLESS_CORE = frozenset(
     | {"symlinks", "whitespace", "compression", "bigfilethreshold"}
 )
 #: last words of keys whose value is a program or a place
-_PROGRAMS = regex(
+_PROGRAMS = re.compile(
     r"(?:command|cmd|program|driver|textconv|editor|pager|hook|hooks?path|helper|external|askpass"
     r"|proxy|vcs|uploadpack|receivepack|difffilter|packobjectshook|file|path|template|templatedir)$"
 )

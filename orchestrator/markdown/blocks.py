@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
-
-from orchestrator.deferred import dataclass, regex
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -76,18 +74,18 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable("table").disable("inline")
 
 
-_LABEL = regex(
+_LABEL = re.compile(
     r"(\*\*|__)(?=\S)(?P<inner>.+?)(?<=\S)\1(?P<colon>\s*[:—–])?\s*(?P<rest>.*)", re.DOTALL
 )
-_KEYWORD = regex(
+_KEYWORD = re.compile(
     r"(?:done[ -]when|(?:if|on|when)\s+(?:it\s+)?(?:pass|fail)\w*)\b.*[:—–]", re.IGNORECASE
 )
 #: also as people mistype it, without the space or the list: `- []`, `-[ ]`, `[ ]`
-_BOX = regex(r"\[([ xX~/>!?-]?)\](?![(\[:])\s*(.*)", re.DOTALL)
-_COMMENT, _TAG = regex(r"<!--.*?(?:-->|\Z)", re.DOTALL), regex(r"<[^<>]*>")
+_BOX = re.compile(r"\[([ xX~/>!?-]?)\](?![(\[:])\s*(.*)", re.DOTALL)
+_COMMENT, _TAG = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL), re.compile(r"<[^<>]*>")
 #: after a line such as `// turbo`, markdown takes a number that is not 1 for words
-_NOTE, _LOOSE_NUMBER = regex(r"//\s*\w"), regex(r"(\d{1,3})[.)]\s+(?=\S)")
-_LOOSE_BOX = regex(r"(?:[-*+][ \t]*)?(?=\[[ xX~/>!?-]?\](?![(\[:])\s*\S)")
+_NOTE, _LOOSE_NUMBER = re.compile(r"//\s*\w"), re.compile(r"(\d{1,3})[.)]\s+(?=\S)")
+_LOOSE_BOX = re.compile(r"(?:[-*+][ \t]*)?(?=\[[ xX~/>!?-]?\](?![(\[:])\s*\S)")
 
 
 def label_of(text: str) -> tuple[str, str]:

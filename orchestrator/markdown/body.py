@@ -8,44 +8,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.markdown.blocks import block_tokens
 from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare, lines_of, locate
 
-_FENCE = regex(r"\s*(?:>\s?)*(?P<mark>`{3,}|~{3,})(?P<info>.*)\Z", re.DOTALL)
-_HEADING = regex(r" {0,3}(#{1,6})(?:[ \t]+(.*))?\Z")
-_ITEM = regex(r"(?P<head>\s*(?:[-*+]|\d{1,9}[.)])[ \t]+)(?P<rest>.*)\Z", re.DOTALL)
+_FENCE = re.compile(r"\s*(?:>\s?)*(?P<mark>`{3,}|~{3,})(?P<info>.*)\Z", re.DOTALL)
+_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?\Z")
+_ITEM = re.compile(r"(?P<head>\s*(?:[-*+]|\d{1,9}[.)])[ \t]+)(?P<rest>.*)\Z", re.DOTALL)
 #: also as people mistype it: `- []`, `-[ ]`, `[ ]`, `- [-]`; `[x](…)` and `[1]` are not boxes
-_BOX = regex(
+_BOX = re.compile(
     r"(?P<head>\s*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t]+(?=\S))[ \t]*)*"
     r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]*)?\[)(?P<mark>[ xX~/>!?-]?)\]"
     r"(?![(\[:])(?P<text>.*)\Z"
 )
-_RULE = regex(r"\s*(?:[-*_=][ \t]*){3,}\Z")
+_RULE = re.compile(r"\s*(?:[-*_=][ \t]*){3,}\Z")
 #: what quotes and list items put before their content
-_CONTAINERS = regex(r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*)*")
+_CONTAINERS = re.compile(r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*)*")
 _HIDING = ("```", "~~~", "<!--")
 #: stands under the heading of a section that the conductor keeps; unseen where markdown is shown
 MARK = "<!-- kept by orchestrate -->"
-_HTML_HEADING = regex(
+_HTML_HEADING = re.compile(
     r"\s*(?:<details\b[^>]*>\s*)?<(?P<tag>h(?P<level>[1-6])|summary)\b[^>]*>"
     r"(?:<(?:b|strong|h[1-6])>)?(?P<text>[^<]*)(?:</(?:b|strong|h[1-6])>)?</(?P=tag)>\s*",
     re.IGNORECASE,
 )
 _BOLD = ("**", "__")
-LABEL = regex(r"(?P<mark>\*\*|__)(?P<label>[^*_]+?):?(?P=mark):?\Z")
+LABEL = re.compile(r"(?P<mark>\*\*|__)(?P<label>[^*_]+?):?(?P=mark):?\Z")
 #: a bold label is below every heading
 LABEL_LEVEL = 7
 #: what stands behind a box that USER accepted though it is not proven
 _ACCEPTED = "accepted by USER, "
-_RECEIPT = regex(rf"(?<![ \t])[ \t]+· (?P<accepted>{_ACCEPTED})?receipt \S+\Z")
-_CELL = regex(r"(?<!\\)\|")
-_CELL_BOX = regex(
+_RECEIPT = re.compile(rf"(?<![ \t])[ \t]+· (?P<accepted>{_ACCEPTED})?receipt \S+\Z")
+_CELL = re.compile(r"(?<!\\)\|")
+_CELL_BOX = re.compile(
     r"\s*(?:\[(?P<mark>[ \t]?[xX~-]?[ \t]?)\]|(?P<sign>[☐☑☒])\ufe0f?)"
     rf"(?P<receipt>[ \t]+· (?:{_ACCEPTED})?receipt \S+)?\s*"
 )

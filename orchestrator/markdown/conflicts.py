@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from orchestrator.deferred import regex
 from orchestrator.markdown.frontmatter_parser import bare, lines_of
 
-_BEGIN = regex(r"<{7}(?: |\Z)")
-_MIDDLE = regex(r"={7}\Z")
-_END = regex(r">{7}(?: |\Z)")
+_BEGIN = re.compile(r"<{7}(?: |\Z)")
+_MIDDLE = re.compile(r"={7}\Z")
+_END = re.compile(r">{7}(?: |\Z)")
 
 
 def conflict_line(data: bytes, lines: Sequence[str] | None = None) -> int:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from orchestrator.deferred import regex
-
-_EVIDENCE = regex(
+_EVIDENCE = re.compile(
     r"(?P<indent>[ \t]*)(?:[-*+•][ \t]+)?(?:\*\*|__)?"
     r"(?:check|verify|verification|proof|prove|test|evidence|validation|command|run|"
     r"how to (?:verify|test|check)|(?:verified|prove[nd]|checked|tested|validated)[ ](?:by|with))"

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.markdown.body import accept_box, append_section, tick_box, untick_box
 from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.frontmatter_parser import (
@@ -47,7 +46,7 @@ __all__ = [
     "untick_box",
 ]
 
-_BOLD = regex(r"\*\*([A-Za-z][\w ]*?)(?::\*\*|\*\*:)(.*)")
+_BOLD = re.compile(r"\*\*([A-Za-z][\w ]*?)(?::\*\*|\*\*:)(.*)")
 #: what the lines begin with that matter there, or a byte order mark
 _MARKERS = frozenset("*-#`~\ufeff")
 #: how many lines below the block may hold bold fields

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.markdown.other_keys import find_other_keys
 from orchestrator.markdown.problem import Diagnosis
 from orchestrator.markdown.yaml_text import REFUSED, load
 
 _BOM = "\ufeff"
-_FENCE = regex(r"---[ \t]*\Z")
-_KEY = regex(r"""(["']?)(?P<key>[^\W\d][\w.-]*(?: [\w.-]+)*)\1[ \t]*:(?=[ \t]|\Z)""")
+_FENCE = re.compile(r"---[ \t]*\Z")
+_KEY = re.compile(r"""(["']?)(?P<key>[^\W\d][\w.-]*(?: [\w.-]+)*)\1[ \t]*:(?=[ \t]|\Z)""")
 #: a scalar with nothing but a comment behind it
-_QUOTED = regex(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?=\s*\Z|\s+#)""")
-_GLUED = regex(r"(?<=[^\s-])---[ \t]*\Z")
+_QUOTED = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?=\s*\Z|\s+#)""")
+_GLUED = re.compile(r"(?<=[^\s-])---[ \t]*\Z")
 #: the beginning of most files, and a blank line, which may change where the block ends
-_USUAL_HEAD = regex(rb"---\n[A-Za-z_]\w*:(?:[ \n]|\Z)")
-_BLANK = regex(rb"\n[\s\x1c-\x1f]*(?:\n|\Z)")
+_USUAL_HEAD = re.compile(rb"---\n[A-Za-z_]\w*:(?:[ \n]|\Z)")
+_BLANK = re.compile(rb"\n[\s\x1c-\x1f]*(?:\n|\Z)")
 #: the most lines of a block, and how far to look ahead for its end
 _LONGEST, _AHEAD = 2000, 200
 _NO_TABS = "replace the tab by spaces"

@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from orchestrator.deferred import regex
-
 #: how they open: `+++` (TOML), `;;;` or `{` (JSON), a block of code, a comment, another rule
-_FENCE = regex(r"\s*(?:(?P<mark>([^\w\s#>|\[\](])\2{2,})[ \t]*\w*[ \t]*|<!--.*|\{.*)\Z")
+_FENCE = re.compile(r"\s*(?:(?P<mark>([^\w\s#>|\[\](])\2{2,})[ \t]*\w*[ \t]*|<!--.*|\{.*)\Z")
 #: what opens nothing but keys → their format, and what a key is there
 _FORMATS = {"+": "TOML", ";": "JSON", "{": "JSON"}
-_ANY_KEY = regex(r"""[\s{,-]*(?:\w[\w.-]*[ \t]*=|["']\w[^"']*["'][ \t]*:)""")
-_TICKET_KEY = regex(
+_ANY_KEY = re.compile(r"""[\s{,-]*(?:\w[\w.-]*[ \t]*=|["']\w[^"']*["'][ \t]*:)""")
+_TICKET_KEY = re.compile(
     r"""[\s{,-]*["'`]?(?:id|wo|(?:ticket|task|work_order)_?id|status|state|owner|assigned_?to"""
     r"""|assignee|parent|depends_?on|blocked_?by)["'`]?[ \t]*[:=]\s*[^\s=]""",
     re.IGNORECASE,
 )
-_LINE = regex(r"\w[\w .-]*[:=](?:\s|\Z)")
+_LINE = re.compile(r"\w[\w .-]*[:=](?:\s|\Z)")
 #: how many lines are looked at, and how much of one a message shows
 _AHEAD, _SHOWN = 200, 60
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.deferred import regex
-
-_REASON = regex(r"\s+(?:[—–-]|--)\s+.*", re.DOTALL)
+_REASON = re.compile(r"\s+(?:[—–-]|--)\s+.*", re.DOTALL)
 #: a ticket's line, behind its list marker
-_LINE = regex(
+_LINE = re.compile(
     r"\s*(?:(?:[-*+]|\d{1,9}[.)])\s+)?(?P<text>(?:\*\*|__)?do(?:es)? not\b.*)", re.IGNORECASE
 )
-_SENTENCE = regex(
+_SENTENCE = re.compile(
     r"[*_]*(?:(?:do|must|may)\s+not|don't|never)\b"
     r"|[*_]*[A-Z][A-Z_]+[*_]*\s+(?:must|may|shall)\s+(?:not|never)\b",
     re.IGNORECASE,
 )
 
 #: other words at the beginning of a line that forbid something
-_OTHER_WORDS = regex(
+_OTHER_WORDS = re.compile(
     r"(?:never|don['’]t|under no circumstances|in no case|at no (?:time|point)|on no account"
     r"|no ?(?:one|body) (?:may|must|should)|refrain from"
     r"|(?:leave|keep)\s.{1,80}\s(?:alone|as (?:it|they) (?:is|are)|untouched|unchanged|intact)"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from orchestrator.deferred import regex
 from orchestrator.markdown import body
 from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare, lines_of, locate
 
-_MARK = regex(r"\s*(?:>[ \t]?)*(?:[-*+•]|\d{1,9}[.)])[ \t]+")
-_BOX = regex(r"\[[ xX~/>!?-]?\][ \t]*|[☐☑☒✓✔✅]\ufe0f?[ \t]*")
+_MARK = re.compile(r"\s*(?:>[ \t]?)*(?:[-*+•]|\d{1,9}[.)])[ \t]+")
+_BOX = re.compile(r"\[[ xX~/>!?-]?\][ \t]*|[☐☑☒✓✔✅]\ufe0f?[ \t]*")
 
 
 def statement_lines(data: bytes) -> Iterator[tuple[int, str]]:

@@ -7,23 +7,21 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from orchestrator.deferred import regex
-
 REFUSED = "too large, nested too deep, or with aliases"
 #: what may nest or refer: more than a few of these and the events are looked at first
-_STRUCTURE = regex(r"[\[{]|[-?] |\s[&*]\w|^[&*]\w", re.MULTILINE)
+_STRUCTURE = re.compile(r"[\[{]|[-?] |\s[&*]\w|^[&*]\w", re.MULTILINE)
 _FEW, _DEEPEST, _LARGEST = 200, 50, 1 << 18
 #: texts that every YAML reader takes for themselves
-_PLAIN = regex(r"[A-Za-z]\w*(?:[ /.-]\w+)*\Z", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z]\w*(?:[ /.-]\w+)*\Z", re.ASCII)
 #: a line of a block that is read without YAML's reader
-_SIMPLE = regex(
+_SIMPLE = re.compile(
     r"""(?P<key>[A-Za-z_]\w*):[ ]
     (?:(?P<number>0|[1-9]\d{0,8})|(?P<day>\d{4}-\d\d-\d\d)|"(?P<quoted>[ !#-[\]-~]*)"
     |\[(?P<items>[\w ,./-]*)\]|(?P<text>\w[\w ./-]*))\n""",
     re.ASCII | re.VERBOSE,
 )
 #: a folder: `03_BUILD`
-_NUMBERED = regex(r"\d+_[A-Z][A-Z_]*\Z")
+_NUMBERED = re.compile(r"\d+_[A-Z][A-Z_]*\Z")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -16,7 +17,6 @@ from pydantic import (
     model_validator,
 )
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import UsageError
 
 _Id = Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]

@@ -7,7 +7,7 @@ a review shows the family's state by its newest receipts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from orchestrator.approvals.changed_files import (
 )
 from orchestrator.approvals.request import ApprovalRequest, answer_commands, group_statements
 from orchestrator.approvals.status import describe_family
-from orchestrator.deferred import dataclass
 from orchestrator.domain.record import QuestionKind
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.change_log import change_log_of

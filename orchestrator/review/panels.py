@@ -11,10 +11,10 @@ Reviewers come from the entry points `orchestrate.reviews`::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator import plugins
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Context
 
 

@@ -8,14 +8,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from orchestrator import plugins
-from orchestrator.deferred import regex
 from orchestrator.domain.states import Part
 
 BUILTIN, COMMAND = "builtin", "command"
 #: the name of the queue of proofs, which no agent has
 PROVE = "prove"
 #: what git takes for the address of a repository, without anything that it would run
-_REPOSITORY = regex(r"(?:(?:ssh|https|file)://|[\w.-]+@[\w.-]+:|/)[^\s\x00-\x1f]+")
+_REPOSITORY = re.compile(r"(?:(?:ssh|https|file)://|[\w.-]+@[\w.-]+:|/)[^\s\x00-\x1f]+")
 
 
 class AgentSettings(BaseModel):

@@ -11,11 +11,10 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, subfolders
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import UsageError

@@ -15,18 +15,17 @@ from pydantic import (
     field_validator,
 )
 
-from orchestrator.deferred import regex
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders
 from orchestrator.domain.keys import KEYS, key_table
 from orchestrator.markdown.near_misses import meant
 from orchestrator.settings.board import BoardPart
 
 #: `Name <mail>`
-AUTHOR = regex(r"\s*(?P<name>[^<>\n]*[^<>\s])\s*<(?P<mail>[^<>\s]+)>\s*")
+AUTHOR = re.compile(r"\s*(?P<name>[^<>\n]*[^<>\s])\s*<(?P<mail>[^<>\s]+)>\s*")
 #: base64 of 32 bytes
-_PUBLIC_KEY = regex(r"[A-Za-z0-9+/]{43}=")
+_PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{43}=")
 #: what git takes for a branch, apart from its end
-_BRANCH = regex(r"(?![/.-])(?!.*(?:\.\.|//|/\.|@\{))[^\s~^:?*\[\\\x00-\x1f\x7f]+")
+_BRANCH = re.compile(r"(?![/.-])(?!.*(?:\.\.|//|/\.|@\{))[^\s~^:?*\[\\\x00-\x1f\x7f]+")
 
 
 class Table(BaseModel):

@@ -10,10 +10,10 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError, UnsafePathError
 from orchestrator.storage import syscalls, written
 from orchestrator.storage.real_paths import below_folder, real_folder

@@ -13,12 +13,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.folders import HISTORIES
 from orchestrator.errors import GitAtWorkError, TicketError, UnsafePathError
 from orchestrator.errors.masking import mask, mask_all, visible_json

@@ -9,9 +9,9 @@ import re
 import time
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import BusyError
 from orchestrator.storage.atomic import disk_errors, sha256_bytes
 

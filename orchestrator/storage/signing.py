@@ -10,13 +10,13 @@ import contextlib
 import hashlib
 import hmac
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.deferred import regex
 from orchestrator.errors import OrchestrateError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _signed: OrderedDict[bytes, None] = OrderedDict()
 _MOST_SIGNED = 1024
 #: a key's file, and what is before the 32 bytes of an Ed25519 key in it (RFC 8410)
-_OWN_FORM = regex(
+_OWN_FORM = re.compile(
     rb"-----BEGIN PRIVATE KEY-----\n(?P<der>[A-Za-z0-9+/]{64})\n-----END PRIVATE KEY-----\n"
 )
 _ED25519 = bytes.fromhex("302e020100300506032b657004220420")

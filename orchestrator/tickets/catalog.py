@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 import time
@@ -17,14 +18,13 @@ from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 
-from orchestrator.deferred import regex
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.id_grammar import folded_id, id_from_name, without_prefix
 from orchestrator.markdown.problem import Diagnosis
 from orchestrator.tickets.index import Home, Index, IndexRow, Listing, Stamp, is_settled
 from orchestrator.tickets.ticket import Ticket
 
-_CONFLICT = regex(r"\.conflict-\d{8}T\d{6}")
+_CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}")
 #: seconds between two writes of the index by a process that looks often
 _SAVE_EVERY = 2.0
 #: how often the folders are listed again while they change

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import groupby, pairwise, takewhile
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.markdown import body
 from orchestrator.markdown.body import MARK
@@ -26,26 +25,26 @@ from orchestrator.tickets.criteria_headings import (
     says_nothing,
 )
 
-_QUOTE = regex(r"\s*(?:>[ \t]?)+")
+_QUOTE = re.compile(r"\s*(?:>[ \t]?)+")
 #: also as Jira nests items: `** x`
-_MARK = regex(r"\s*(?:[-+]|\*{1,4}|\d{1,9}[.)])[ \t]+")
-_JIRA_HEADING = regex(r"h(?P<level>[1-6])\.\s+(?P<text>\S.*)\Z")
-_UNDERLINE = regex(r" {0,3}(=+|-{2,})[ \t]*\Z")
+_MARK = re.compile(r"\s*(?:[-+]|\*{1,4}|\d{1,9}[.)])[ \t]+")
+_JIRA_HEADING = re.compile(r"h(?P<level>[1-6])\.\s+(?P<text>\S.*)\Z")
+_UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*\Z")
 _UNDERLINES = frozenset(" =-")
-_SIGN = regex(r"[☐☑☒✓✔✅]\ufe0f?[ \t]*")
-_RULE = regex(r"\s*(?:[-*_][ \t]*){3,}\Z")
-_CELL = regex(r"(?<!\\)\|")
-_TABLE_RULE = regex(r"[ \t:|-]*-[ \t|:]*\Z")
+_SIGN = re.compile(r"[☐☑☒✓✔✅]\ufe0f?[ \t]*")
+_RULE = re.compile(r"\s*(?:[-*_][ \t]*){3,}\Z")
+_CELL = re.compile(r"(?<!\\)\|")
+_TABLE_RULE = re.compile(r"[ \t:|-]*-[ \t|:]*\Z")
 _PLURALS = {"box": "boxes", "line": "lines", "block of code": "blocks of code"}
 _PLURALS["comment"] = "comments"
 _PLURALS["table row without a box"] = "table rows without a box"
 _FORBIDS = "a prohibition that does not begin with “Do not”"
-_HTML_ITEM = regex(r"(?i)<li\b[^>]*>(?P<box>\s*(?:\[[ x~-]?\]|<input\b[^>]*checkbox[^>]*>))?")
+_HTML_ITEM = re.compile(r"(?i)<li\b[^>]*>(?P<box>\s*(?:\[[ x~-]?\]|<input\b[^>]*checkbox[^>]*>))?")
 #: what is behind the item is left out
-_TAG = regex(r"</li\b.*|<[^>]*>", re.IGNORECASE)
+_TAG = re.compile(r"</li\b.*|<[^>]*>", re.IGNORECASE)
 _UNKNOWN = "not known as a heading of criteria"
-_STEP = regex(r"(?i)\s*(?:given|when|then|and|but|\*)\b")
-_STRUCK = regex(r"~~.+~~\W*(?:\(.*\))?\W*\Z")
+_STEP = re.compile(r"(?i)\s*(?:given|when|then|and|but|\*)\b")
+_STRUCK = re.compile(r"~~.+~~\W*(?:\(.*\))?\W*\Z")
 
 
 def _after(lead: re.Pattern[str], line: str) -> str:

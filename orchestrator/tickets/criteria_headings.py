@@ -10,27 +10,25 @@ from importlib.resources import files
 from typing import Any
 from unicodedata import normalize
 
-from orchestrator.deferred import regex
-
 _WORDS: dict[str, Any] = tomllib.loads(
     files(__package__).joinpath("criteria.toml").read_text(encoding="utf-8")
 )
 #: how they begin: all else in a text is passed over
 _FIRST = re.escape("".join(sorted({word[0] for word in _WORDS["similar"]})))
-_SIMILAR = regex(
+_SIMILAR = re.compile(
     rf"(?<!\w)(?=[{_FIRST}])(?:{'|'.join(_WORDS['similar'])})|{'|'.join(_WORDS['similar_signs'])}",
     re.IGNORECASE,
 )
-_SCENARIO = regex(
+_SCENARIO = re.compile(
     r"(?i)[*_]*(?:scenario\b.{0,200}?)?given\b.{0,2000}?\bwhen\b.{0,2000}?\bthen\b", re.DOTALL
 )
 _TAGS = r"(?:</?[a-z]\w*\b[^<>]*>|\W)*"
-_NONE = regex(rf"{_TAGS}(?:none|n/?a|not applicable|tbd)?{_TAGS}\Z", re.IGNORECASE)
+_NONE = re.compile(rf"{_TAGS}(?:none|n/?a|not applicable|tbd)?{_TAGS}\Z", re.IGNORECASE)
 #: `some_key` of the frontmatter, as a heading
-_KEY_GAPS = (regex(r"[\s_-]+"), regex(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
+_KEY_GAPS = (re.compile(r"[\s_-]+"), re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
 #: a key of a criterion that only numbers it: `k2`, `AC-1`
-_NUMBER = regex(r"[A-Za-z]{0,4}[-_]?\d+")
-_EMPHASIS = regex(r"[*_`]+")
+_NUMBER = re.compile(r"[A-Za-z]{0,4}[-_]?\d+")
+_EMPHASIS = re.compile(r"[*_`]+")
 #: so much of a heading or keyword line is looked at (characters)
 _LONGEST = 200
 
@@ -47,13 +45,13 @@ class Headings:
         few, number = r"(?:[\w'’-]+\s+){0,3}", r"(?:[ #-]?\d+(?:\.\d+)*)?"
         flags = re.IGNORECASE | re.DOTALL
         end = r"\W*(?:[(\[:—–].*)?\Z"
-        self._known = regex(
+        self._known = re.compile(
             rf"{lead}(?:{few}(?:(?:{long})\b|(?:{short}){number}{remark})|(?:{alone}){end})", flags
         )
         said = rf"(?:{long}|{short}|{alone})"
-        self._whole = regex(rf"{lead}(?:{long}|{short}){number}\W*(?:\(.*\)\W*)?\Z", flags)
-        self._other = regex(rf"{lead}(?:{other}){remark}", flags)
-        self._line = regex(rf"[*_]*{said}{number}[*_]*\s*[:—–][*_]*", flags)
+        self._whole = re.compile(rf"{lead}(?:{long}|{short}){number}\W*(?:\(.*\)\W*)?\Z", flags)
+        self._other = re.compile(rf"{lead}(?:{other}){remark}", flags)
+        self._line = re.compile(rf"[*_]*{said}{number}[*_]*\s*[:—–][*_]*", flags)
 
     def means_criteria(self, heading: str) -> bool:
         return self._known.match(_plain(heading)) is not None
@@ -101,8 +99,8 @@ def headings_of(own: tuple[str, ...]) -> Headings:
     return Headings(own)
 
 
-_SAYS = regex(rf"(?i)\W*{_WORDS['table']['says']}\W*")
-_BESIDE = regex(rf"(?i)\W*{_WORDS['table']['beside']}\W*")
+_SAYS = re.compile(rf"(?i)\W*{_WORDS['table']['says']}\W*")
+_BESIDE = re.compile(rf"(?i)\W*{_WORDS['table']['beside']}\W*")
 
 
 def criterion_in_row(head: Sequence[str], cells: Sequence[str]) -> str:

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 
-from orchestrator.deferred import regex
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.id_grammar import (
     agree,
@@ -30,9 +29,9 @@ from orchestrator.tickets.text_says import find_finished
 from orchestrator.tickets.ticket import Ticket
 
 _FOLDERS = Folders()
-_BOOLEAN = regex(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
-_AGENT = regex(r"[A-Z][A-Z0-9_-]+")
-_CHAINED = regex(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
+_BOOLEAN = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
+_AGENT = re.compile(r"[A-Z][A-Z0-9_-]+")
+_CHAINED = re.compile(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
 #: keys that are common words: another is meant for one only where the ticket lacks it
 _COMMON = frozenset({"status", "owner", "title", "priority", "files", "parent", "children"})
 #: keys that no other word looks like
@@ -51,23 +50,23 @@ _REVERSED = frozenset(
      "dependents", "dependent", "dependent_tickets", "successor", "successors"}
 )  # fmt: skip
 #: an unknown key with such a word that holds ids was meant to say what a ticket waits for
-_WAITS = regex(
+_WAITS = re.compile(
     r"depend|depen|block|predecess|prereq|pre_?req|wait|requir|after|upstream|abh[aä]e?ng|vorg[aä]e?ng",
     re.IGNORECASE,
 )
 #: what one ticket can say only once
 _SINGLE = ("id", "status", "owner", "parent")
 #: a line that gives a verdict: heading, bold, or bare `INSPECTOR VERDICT: …`
-_VERDICT_LINE = regex(r"#{1,4}\s|\*\*|[^\w\s]*\s*INSPECTOR\b[\w #]*:")
+_VERDICT_LINE = re.compile(r"#{1,4}\s|\*\*|[^\w\s]*\s*INSPECTOR\b[\w #]*:")
 #: anything that may be a box
-_BOX = regex(r"\[[ xX~/>!?-]?\]")
+_BOX = re.compile(r"\[[ xX~/>!?-]?\]")
 #: a word of what is reported as a prohibition
-_MAY_FORBID = regex(
+_MAY_FORBID = re.compile(
     r"\b(?:never|don['’]t|circumstances|leave|keep|no|must|shall|refrain)\b", re.IGNORECASE
 )
-_FAILED = regex(r"\[STATUS:\s*FAIL\]|\bINSPECTOR\b.*\bREJECT(?:ED|ION)\b")
+_FAILED = re.compile(r"\[STATUS:\s*FAIL\]|\bINSPECTOR\b.*\bREJECT(?:ED|ION)\b")
 #: instructions, summaries and clearances are not verdicts of a QA
-_NO_VERDICT = regex(
+_NO_VERDICT = re.compile(
     r"\b(?:if|when|append|reserved|clearance|pre-?screen|priority)\b|PASS\s*[|/]\s*FAIL|\[STATUS:\s*PASS\]",
     re.IGNORECASE,
 )

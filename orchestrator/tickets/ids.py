@@ -12,11 +12,10 @@ import platform
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.id_grammar import (
     can_have_lettered_children,
     has_letters,

@@ -10,12 +10,11 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from os import stat_result
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.problem import Diagnosis
 from orchestrator.tickets.ticket import Ticket, is_utf8, printable

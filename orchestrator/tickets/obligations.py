@@ -6,7 +6,6 @@ import re
 from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 
-from orchestrator.deferred import regex
 from orchestrator.markdown.body import (
     LABEL_LEVEL,
     MARK,
@@ -18,13 +17,13 @@ from orchestrator.markdown.body import (
 from orchestrator.tickets.criteria import Unread
 from orchestrator.tickets.criteria_headings import headings_of
 
-_OBLIGES = regex(
+_OBLIGES = re.compile(
     r"(?i)\b(?:must|shall|should)(?:n['’]t)?\b|\b(?:has|have|needs?)\s+to\b|\b(?:is|are)\s+required\s+to\b"
 )
 #: all of it has one of these
 _OBLIGING = ("must", "shall", "should", "has", "have", "need", "required")
 #: what is asked, supposed or complained of, and what people do today
-_NO_OBLIGATION = regex(
+_NO_OBLIGATION = re.compile(
     r"""\? | \b(?:I|we|one)\s+(?:\w+\s+)?(?:should|need\s+to)
     | \b(?:must|should)\s+(?:\w+\s+)?have\b
     | \bshould\s+(?:be\s+)?(?:probably|perhaps|maybe|fine|ok|okay|enough|easy|simple|help)\b
@@ -36,8 +35,8 @@ _NO_OBLIGATION = regex(
     | \bas\s+(?:it|they|one)\s+should\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-_CODE = regex(r"`[^`]*`|[\"“][^\"”]*[\"”]")
-_SENTENCE = regex(r"(?<=[.!?])\s+(?=[A-Z*_`])")
+_CODE = re.compile(r"`[^`]*`|[\"“][^\"”]*[\"”]")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z*_`])")
 _SHOWN = 90
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain import id_grammar
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.id_grammar import agree, begins_with, id_from_name, id_in_title
@@ -23,9 +23,9 @@ from orchestrator.storage.atomic import read_saved
 from orchestrator.tickets.diagnosis import diagnose_ticket
 from orchestrator.tickets.ticket import Ticket, printable
 
-_NOTHING = regex(r"(?:none|no|nothing|n/?a|n\.a\.|null|false|-+|—|–)(?:\W|\Z)", re.IGNORECASE)
-_CHAIN = regex(r"\s*(?:→|⇒|->|=>|,|;|/|\+|&|\|)\s*|\s+and\s+|\s*\(")
-_PIPELINE = regex(
+_NOTHING = re.compile(r"(?:none|no|nothing|n/?a|n\.a\.|null|false|-+|—|–)(?:\W|\Z)", re.IGNORECASE)
+_CHAIN = re.compile(r"\s*(?:→|⇒|->|=>|,|;|/|\+|&|\|)\s*|\s+and\s+|\s*\(")
+_PIPELINE = re.compile(
     r"\bPipeline(?: workflow)?\**\s*:\s*(?:\*+\s*)?(?:`([^`\n]+)`|(\S+\.md)\b)", re.IGNORECASE
 )
 #: files that are about a folder

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from orchestrator.deferred import regex
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.id_grammar import is_field_id
 from orchestrator.domain.keys import KeyTable
@@ -29,32 +28,32 @@ from orchestrator.tickets.ticket import Ticket
 
 _TOLD = ("status", "finished", "depends_on")
 #: a look at the text first: all that is said in it has one of these
-_WORTH_A_LOOK = regex(r"[:|=#\d]|\*\*")
+_WORTH_A_LOOK = re.compile(r"[:|=#\d]|\*\*")
 #: a line without a label, a table's bar, and what may be an id says what its heading says
-_MAY_SAY = regex(r"[:=|\d_-]")
+_MAY_SAY = re.compile(r"[:=|\d_-]")
 #: a title is among the first lines
 _HEADER = 60
-_EMPHASIS = regex(r"[*`]+|(?<!\w)_+|_+(?!\w)")
-_LEAD = regex(r"[\s>]*(?:(?:[-*+•]|\d{1,3}[.)])\s+)?")
-_PAIR = regex(r"(?P<label>[^\W\d][^:=|]{0,40}?)\s*[:=]\s*(?P<value>\S.*)\Z")
-_NO = regex(
+_EMPHASIS = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)")
+_LEAD = re.compile(r"[\s>]*(?:(?:[-*+•]|\d{1,3}[.)])\s+)?")
+_PAIR = re.compile(r"(?P<label>[^\W\d][^:=|]{0,40}?)\s*[:=]\s*(?P<value>\S.*)\Z")
+_NO = re.compile(
     r"\W*(?:no|not|none|nothing|false|n/?a|null|nil|never|tbd|tba|pending|open|un\w+"
     r"|in[ _-]progress|ongoing|todo|wip|\d{1,2}(?:[.,]\d+)?\s*%?)?\W*\Z|not\b",
     re.IGNORECASE,
 )
-_YES = regex(
+_YES = re.compile(
     r"\W*(?:yes|true|x|100\s*%?|(?:on\s+)?\d{4}-\d\d.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}.*)\W*\Z|[✅✔☑]",
     re.IGNORECASE,
 )
 #: where a status ends and a remark begins: "Done (see #12)", "done on 2025-03-02"
-_REMARK = regex(r"[(,;.–—|]|\s-\s|\s+(?:on|in|at|by|since|with|via|as)\b|\s+\d")
+_REMARK = re.compile(r"[(,;.–—|]|\s-\s|\s+(?:on|in|at|by|since|with|via|as)\b|\s+\d")
 _TITLES = (
-    regex(r"\W*[\[(](?P<word>[A-Za-z' _-]{1,20})[\])]"),
-    regex(r".*[\[(](?P<word>[A-Za-z' _-]{1,20})[\])]\W*\Z"),
-    regex(r"(?P<word>[A-Z]{2,}(?:[ _-][A-Z]+)?)\s*[:|—–-]\s"),
-    regex(r".*\s[—–|-]\s*(?P<word>[A-Z]{2,})\W*\Z"),
+    re.compile(r"\W*[\[(](?P<word>[A-Za-z' _-]{1,20})[\])]"),
+    re.compile(r".*[\[(](?P<word>[A-Za-z' _-]{1,20})[\])]\W*\Z"),
+    re.compile(r"(?P<word>[A-Z]{2,}(?:[ _-][A-Z]+)?)\s*[:|—–-]\s"),
+    re.compile(r".*\s[—–|-]\s*(?P<word>[A-Z]{2,})\W*\Z"),
 )
-_SIGNED = regex(r"\W*(?:~~.+~~\W*\Z|\[[xX]\]|[✅✔☑])|.*[✅✔☑]\ufe0f?\s*\Z", re.DOTALL)
+_SIGNED = re.compile(r"\W*(?:~~.+~~\W*\Z|\[[xX]\]|[✅✔☑])|.*[✅✔☑]\ufe0f?\s*\Z", re.DOTALL)
 
 
 #: keys of the place that another tool gives a ticket, of which a word for the end says that it is
@@ -63,7 +62,7 @@ _PLACES = frozenset(
     ("boardcolumn", "bucket", "column", "kanban", "kanbancolumn", "kanbanstatus", "list", "phase",
      "progress", "stage", "swimlane", "workflowstate", "workflowstatus")
 )  # fmt: skip
-_WHOLE = regex(r"100\s*%?")
+_WHOLE = re.compile(r"100\s*%?")
 
 
 class Said(NamedTuple):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.folders import state_in_words
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError, TicketError

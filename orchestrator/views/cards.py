@@ -9,12 +9,11 @@ import contextlib
 import threading
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.record import Flow, State, from_mapping
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError

@@ -7,10 +7,10 @@ colors here can be distinguished from white and from black, and no chart relies 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from html import escape
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.states import FolderRole
 from orchestrator.views.statistics import DayCost, Figures
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.id_grammar import folded_id
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import UsageError
@@ -25,9 +25,9 @@ WAITING = frozenset({FolderRole.USER_REVIEW, FolderRole.HOLD})
 _USER = "user"
 _ORDER = {role: number for number, role in enumerate(FolderRole)}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_NUMBER = regex(r"\d+")
+_NUMBER = re.compile(r"\d+")
 #: an id with one number
-_USUAL = regex(r"([^\W\d]*-)(\d+)(\D*)\Z")
+_USUAL = re.compile(r"([^\W\d]*-)(\d+)(\D*)\Z")
 _NO = frozenset({"0", "false", "no", "off"})
 
 

@@ -8,9 +8,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError
 from orchestrator.settings.board import FILE
 from orchestrator.storage.locks import is_locked

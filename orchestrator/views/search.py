@@ -12,10 +12,10 @@ import shlex
 import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.id_grammar import folded_id, without_prefix
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.frontmatter_parser import find_body

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.spending import TURN, Turn, sum_of
@@ -28,7 +28,7 @@ from orchestrator.storage.history import FOLDER
 _VERSION = 1
 #: bytes by which the end of what was read is known again: a digest of all before is among them
 _TAIL = 64
-_TYPE = regex(rb'\{"type": ?"([a-z-]+)"')
+_TYPE = re.compile(rb'\{"type": ?"([a-z-]+)"')
 #: the types of records that are read, in bytes as a line begins with them
 _READ = frozenset({b"transition", b"report", b"failure", b"answer", TURN.encode()})
 #: outcomes after which an attempt counts: one that waits or that a person does is none

@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +22,6 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.approvals.links import Links
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.settings.config import Settings
 from orchestrator.settings.web import WebSettings

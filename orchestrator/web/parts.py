@@ -9,13 +9,12 @@ and the browser keeps its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from markupsafe import Markup
 from starlette.requests import Request
 
-from orchestrator.deferred import dataclass
 from orchestrator.views.live import EVERYTHING
 
 #: the header in which a browser names topics, each percent-encoded

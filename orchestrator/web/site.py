@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,6 @@ from orchestrator.approvals.links import Links
 from orchestrator.conductor.conductor import Conductor, RunOutcome
 from orchestrator.conductor.going_on import GoingOn
 from orchestrator.daemon.presence import DAEMON
-from orchestrator.deferred import dataclass
 from orchestrator.domain.states import Event, FolderRole, Who, legal
 from orchestrator.errors import BusyError, OrchestrateError
 from orchestrator.review.model import Review, build_review

@@ -10,11 +10,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher
-from orchestrator.deferred import dataclass
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.git.command import GitError, run_git

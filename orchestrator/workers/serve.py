@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from pydantic import ValidationError
 from orchestrator import plugins
 from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.agent_process.worker import agent_names
-from orchestrator.deferred import dataclass
 from orchestrator.domain.agent import Agent
 from orchestrator.errors import OrchestrateError, StoppedError, UsageError
 from orchestrator.errors.masking import mask

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from orchestrator.deferred import dataclass
 from orchestrator.domain.workflow import Stage, Workflow
 from orchestrator.errors import UnsafePathError
 from orchestrator.markdown.blocks import Kind, Piece

@@ -6,14 +6,13 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from orchestrator.deferred import regex
 from orchestrator.markdown.blocks import Kind
 from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule
 from orchestrator.workflow_reader.vocabulary import folders_in, is_ticket_file, paths_in
 
 _SHELLS = {"bash", "sh", "shell", "console", "zsh"}
-_NUMBERED = regex(r"(\d{2,6})[_-]\S*")
-_WORKFLOW = regex(r"`/([\w-]+)`\s+workflow|\bworkflow\s+`/([\w-]+)`", re.IGNORECASE)
+_NUMBERED = re.compile(r"(\d{2,6})[_-]\S*")
+_WORKFLOW = re.compile(r"`/([\w-]+)`\s+workflow|\bworkflow\s+`/([\w-]+)`", re.IGNORECASE)
 
 
 # -- agents, folders, tickets ----------------------------------------------------------------

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from orchestrator.deferred import regex
 from orchestrator.domain.workflow import StatementKind
 from orchestrator.markdown.blocks import Kind
 from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule
@@ -22,13 +21,13 @@ from orchestrator.workflow_reader.series import (
 
 _COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _LIST = r"(?P<numbers>#?\d+(?:\s*(?:,\s*and|,|and|&|or|/)\s*#?\d+)*)"
-_AT_STAGES = regex(
+_AT_STAGES = re.compile(
     rf"\bcheckpoints?\b(?:\s*#?\d+)?[^.;:]*?\bstages?\s+{_LIST}"
     rf"|\bstages?\s+{_LIST.replace('numbers', 'first')}\s+(?:is|are)\s+"
     r"(?:[\w-]+\s+){0,2}checkpoints?\b",
     re.IGNORECASE,
 )
-_HOW_MANY = regex(
+_HOW_MANY = re.compile(
     rf"\b(?:has|have|with|in|of|these|the|all)\s+(?P<count>\d{{1,2}}|{'|'.join(_COUNTS)})\s+(?:USER\s+)?"
     r"(?P<what>stages|checkpoints)\b",
     re.IGNORECASE,

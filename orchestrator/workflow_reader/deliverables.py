@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.workflow_reader.vocabulary import (
     AGENT,
     MARKS,
@@ -29,16 +29,18 @@ class NamedFile:
     by: str
 
 
-_PASSIVE = regex(
+_PASSIVE = re.compile(
     r"[\s,]*(?:which\s+)?(?:is|are|gets|has to be|have to be|(?:must|shall|should|will) be)"
     rf"\s+(?:then\s+)?({'|'.join(PARTICIPLES)})\b(?:[^.;]*?\bby\s+{MARKS}({AGENT}))?"
 )
-_FROM_AGENT = regex(rf"[\s,]*\(?(?:from|by)\s+{MARKS}({AGENT})\b")
-_NEEDS = regex(rf"\b{any_of('needs_file')}\b", re.IGNORECASE)
-_NOT_MADE = regex(rf"\b{any_of('not_made')}\s+(?:{any_of('not_made_filler')}\s+)*$", re.IGNORECASE)
-_INTO = regex(r"\b(?:to|into|as|in|under)\s+(?:(?:a|an|the|file|new)\s+)*$", re.IGNORECASE)
-_LIST_SEPARATOR = regex(r"(?:[\s,&+/]|\band\b|\bor\b|\bthe\b|\bthen\b)*")
-_HEADED = regex(rf"{any_of('heads_file')}s?\s*#?[\w.]{{0,4}}\s*[:.)—–-]+\s*", re.IGNORECASE)
+_FROM_AGENT = re.compile(rf"[\s,]*\(?(?:from|by)\s+{MARKS}({AGENT})\b")
+_NEEDS = re.compile(rf"\b{any_of('needs_file')}\b", re.IGNORECASE)
+_NOT_MADE = re.compile(
+    rf"\b{any_of('not_made')}\s+(?:{any_of('not_made_filler')}\s+)*$", re.IGNORECASE
+)
+_INTO = re.compile(r"\b(?:to|into|as|in|under)\s+(?:(?:a|an|the|file|new)\s+)*$", re.IGNORECASE)
+_LIST_SEPARATOR = re.compile(r"(?:[\s,&+/]|\band\b|\bor\b|\bthe\b|\bthen\b)*")
+_HEADED = re.compile(rf"{any_of('heads_file')}s?\s*#?[\w.]{{0,4}}\s*[:.)—–-]+\s*", re.IGNORECASE)
 
 
 def files_made(text: str) -> Iterator[NamedFile]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.id_grammar import ids_in
 from orchestrator.domain.workflow import Workflow
 from orchestrator.workflow_reader.stage import StageDraft
 from orchestrator.workflow_reader.ticket_mentions import NamedMove, Whom
 
-_CHILD_SUFFIX = regex(r"(?<=[\dA-Z])(?:[-.]?[a-z]|-[A-Z]|\.\d+|(?<=\d)[A-Z])$")
+_CHILD_SUFFIX = re.compile(r"(?<=[\dA-Z])(?:[-.]?[a-z]|-[A-Z]|\.\d+|(?<=\d)[A-Z])$")
 
 
 def find_parent(children: Sequence[str], named: Sequence[str], hint: str = "") -> str:

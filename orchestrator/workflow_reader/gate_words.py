@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise, takewhile
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.markdown.blocks import Kind, Piece, label_of
 from orchestrator.workflow_reader.vocabulary import any_of, plain, read_data
 
@@ -45,14 +44,14 @@ def _asking(name: str) -> tuple[tuple[re.Pattern[str], ...], ...]:
     return tuple(tuple(map(_compile, rule)) for rule in _DATA["rules"][name])
 
 
-_NONE = regex(r"\W*(?:(?:none|no|not|n/?a|auto\w*|nobody)\b|$)", re.IGNORECASE)
-_IN_CAPITALS = regex(r"\W*(?:HUMAN|USER|MANUAL|OWNER) (?:GATE|CHECKPOINT|APPROVAL|REVIEW)\b")
-_BY_WHOM = regex(
+_NONE = re.compile(r"\W*(?:(?:none|no|not|n/?a|auto\w*|nobody)\b|$)", re.IGNORECASE)
+_IN_CAPITALS = re.compile(r"\W*(?:HUMAN|USER|MANUAL|OWNER) (?:GATE|CHECKPOINT|APPROVAL|REVIEW)\b")
+_BY_WHOM = re.compile(
     r"(?i)(?:reviewed.*)?approve|(?:decision|approval|sign[- ]?off)\s+by|sign(?:ature|\s+here)"
 )
-_PAUSE_SIGN = regex(r"[\s>*_\[-]*[⏸✋]\ufe0f?[\s*_]*\w")
-_AGENT = regex(r"@?[A-Z][A-Z0-9_-]{2,}(?: \(.*\))?|(?i:[\w-]+[-_ ](?:agent|bot))|(?i:ci|bot)")
-_MACHINE = regex(r"(?i)\b(?:tests?|ci|lint\w*|coverage|builds?|none|automat\w*|ready)\b")
+_PAUSE_SIGN = re.compile(r"[\s>*_\[-]*[⏸✋]\ufe0f?[\s*_]*\w")
+_AGENT = re.compile(r"@?[A-Z][A-Z0-9_-]{2,}(?: \(.*\))?|(?i:[\w-]+[-_ ](?:agent|bot))|(?i:ci|bot)")
+_MACHINE = re.compile(r"(?i)\b(?:tests?|ci|lint\w*|coverage|builds?|none|automat\w*|ready)\b")
 
 
 def is_gate(words: str) -> bool:

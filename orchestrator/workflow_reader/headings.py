@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import WorkflowError
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.workflow_reader.vocabulary import any_of, plain, word_set
 
 _DASHES = "—–"
-_READY = regex(r"[✅✔☑]\ufe0f?")
-_NUMBERED = regex(
+_READY = re.compile(r"[✅✔☑]\ufe0f?")
+_NUMBERED = re.compile(
     r"stage\s*#?\s*(?P<number>\d+(?:\.\d+)*[a-z]?)(?!\w)"
     rf"\s*(?P<sep>[:.)·|{_DASHES}]+|\s-+\s|(?=\s)|$)\s*(?P<rest>.*)",
     re.IGNORECASE,
 )
-_WHO = regex(
+_WHO = re.compile(
     r"\(?(?P<agent>(?:user\s+)?checkpoint(?:\s*#?\s*(?P<k>\d+))?|[A-Za-z][A-Za-z0-9_-]*)\)?"
     rf"\s*(?:(?:[:·|{_DASHES}]+|\s-+\s|\s-+$)\s*(?P<title>.*)|(?P<paren>\(.*)|$)",
     re.IGNORECASE,
 )
 _AMONG = r"#?\d+(?:\s*(?:,\s*and|,|and|&|\+|/|or)\s*(?:stage\s*)?#?\d+)*"
-_BESIDE = regex(
+_BESIDE = re.compile(
     rf"[\s({_DASHES}-]*\b(?:runs?\s+)?(?:in\s+)?{any_of('parallel')}"
     rf"(?:\s+(?:with|to))?\s+(?:stages?\s*)?(?P<numbers>{_AMONG})\s*\)?",
     re.IGNORECASE,
 )
-_LONE_CHECKPOINT = regex(r"user\s+checkpoint\s*#?\d+", re.IGNORECASE)
+_LONE_CHECKPOINT = re.compile(r"user\s+checkpoint\s*#?\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -7,33 +7,36 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from unicodedata import normalize
 
-from orchestrator.deferred import regex
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.workflow_reader.vocabulary import any_of, plain, third_persons, word_set
 
 _ROLES, _ROLE_ENDS = word_set("roles"), word_set("role_ends")
 _NOT_AGENTS = word_set("not_agents") | word_set("acronyms")
-_ROLE_TITLE = regex(any_of("role_titles"), re.IGNORECASE)
+_ROLE_TITLE = re.compile(any_of("role_titles"), re.IGNORECASE)
 _JOINS = frozenset({"and", "or", "then", "with", "for", "the", "of", "to", "by", "a", "an"})
-_PERSON = regex(rf"(?:the\s+|an?\s+)?{any_of('person')}\b(?!\s+(?:agent|story))", re.IGNORECASE)
-_PERSON_ALONE = regex(rf"(?:the\s+|an?\s+)?{any_of('person_alone')}\b(?!\s+story)", re.IGNORECASE)
-_IN_BRACKETS = regex(
+_PERSON = re.compile(
+    rf"(?:the\s+|an?\s+)?{any_of('person')}\b(?!\s+(?:agent|story))", re.IGNORECASE
+)
+_PERSON_ALONE = re.compile(
+    rf"(?:the\s+|an?\s+)?{any_of('person_alone')}\b(?!\s+story)", re.IGNORECASE
+)
+_IN_BRACKETS = re.compile(
     rf"[(\[]\s*(?P<key>{any_of('stage_owner')}\s*[:=]\s*|(?:by|agent|owner|role)\s+)?"
     r"(?P<who>@?[^\W\d][\w -]*?)\s*[)\]]\s*$",
     re.IGNORECASE,
 )
-_BEHIND = regex(
+_BEHIND = re.compile(
     r"\s*(?:[—–|,;:]|\s-)\s*(?:agent|owner|by|assignee|assigned to)\s*[:=]?\s+@?(?P<who>[\w-]+)\s*$"
     r"|\s+@(?P<at>[\w-]+)\s*$",
     re.IGNORECASE,
 )
-_BEFORE = regex(
+_BEFORE = re.compile(
     r"(?P<agent>[^\W\d_][\w-]*(?: [\w-]+)?)\s*(?:[:.)\]·|—–→：、]+|\s-+\s)\s*(?P<title>\S.*)"
 )
-_OWNER_LINE = regex(
+_OWNER_LINE = re.compile(
     rf"[^\w@]*(?P<key>{any_of('stage_owner')})\s*[:=—–：]\s*(?P<who>\S.*)", re.IGNORECASE
 )
-_MENTIONED = regex(r"@(?P<who>[A-Za-z][\w-]*)\b(?!/)")
+_MENTIONED = re.compile(r"@(?P<who>[A-Za-z][\w-]*)\b(?!/)")
 
 
 class Naming(NamedTuple):

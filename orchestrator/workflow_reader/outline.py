@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import WorkflowError
 from orchestrator.markdown.blocks import Kind, Piece, label_of, pieces
 from orchestrator.markdown.frontmatter import Document
@@ -30,7 +29,7 @@ from orchestrator.workflow_reader.series import (
 )
 from orchestrator.workflow_reader.stage_tables import rows_as_items
 
-_STAGE_LINE = regex(r"^ {0,3}#{1,6}\s+\W*stage\s*#?\d", re.IGNORECASE)
+_STAGE_LINE = re.compile(r"^ {0,3}#{1,6}\s+\W*stage\s*#?\d", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import NamedTuple
 from unicodedata import normalize
 
-from orchestrator.deferred import regex
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.workflow_reader.gate_words import (
     UnreadGate,
@@ -31,38 +30,38 @@ from orchestrator.workflow_reader.stage_tables import NUMBER, owners_in_tables, 
 from orchestrator.workflow_reader.vocabulary import any_of, plain
 
 _DASH = r"(?:[:.)\]·|—–→：、|]+|\s-+\s)"
-_WORDED = regex(
+_WORDED = re.compile(
     rf"(?P<word>{any_of('stage')})\s*[#№]?\s*(?P<number>{NUMBER})(?![\w-])[)\]]?\s*"
     rf"(?:\([^)]*\)\s*(?=[:—–]))?{_DASH}?\s*(?P<title>.*)",
     re.IGNORECASE,
 )
-_NUMBERED = regex(
+_NUMBERED = re.compile(
     r"(?P<number>\d{1,2}(?:\.\d{1,2})+(?=\.?\s)|(?:\d{1,2}|[A-H]|[IVX]{1,5}|[A-Z]{1,4}-?\d{1,3})"
     r"(?=\s*(?:[.):—–：、|]|-\s)))\s*(?:[.):—–：、|]|-\s)?\s*(?P<title>[^\s\d].*)"
     r"|(?P<sign>\d{1,2})\u20e3?\s+(?P<words>\S.*)"
 )
-_WORD_ALONE = regex(rf"(?P<word>{any_of('stage')})\s*[:—–]\s*(?P<title>\S.*)", re.IGNORECASE)
-_NAMED = regex(rf"(?P<agent>[A-Za-z][A-Za-z0-9_]{{1,20}})\s*{_DASH}\s*(?P<title>\S.*)")
+_WORD_ALONE = re.compile(rf"(?P<word>{any_of('stage')})\s*[:—–]\s*(?P<title>\S.*)", re.IGNORECASE)
+_NAMED = re.compile(rf"(?P<agent>[A-Za-z][A-Za-z0-9_]{{1,20}})\s*{_DASH}\s*(?P<title>\S.*)")
 #: an item of a list: "BUILDER writes …"
-_DOES = regex(r"(?P<agent>[A-Z][A-Z0-9_]{2,20})\s+(?P<title>[a-z].*)", re.DOTALL)
-_PERSON_ACTS = regex(
+_DOES = re.compile(r"(?P<agent>[A-Z][A-Z0-9_]{2,20})\s+(?P<title>[a-z].*)", re.DOTALL)
+_PERSON_ACTS = re.compile(
     rf"(?:an?\s+|the\s+)?{any_of('person')}\s+(?:then\s+)?(?:{any_of('acts')}|creates|merges|tests"
     r"|provides|checks|gives|chooses|picks|selects|answers|reads|looks)\b",
     re.IGNORECASE,
 )
-_BESIDE = regex(
+_BESIDE = re.compile(
     rf"[\s(,;—–-]*\b(?:runs?\s+)?(?:in\s+)?{any_of('parallel')}\s+(?:with|to)\s+{any_of('stage')}s?\s*"
     rf"(?P<number>{NUMBER})\b\s*\)?",
     re.IGNORECASE,
 )
-_PROSE = regex(rf"\W*(?:{any_of('prose')}|{any_of('holds_stages')})\W*", re.IGNORECASE)
-_HOLDS = regex(rf"\W*{any_of('holds_stages')}\W*", re.IGNORECASE)
-_GATED_WORK = regex(
+_PROSE = re.compile(rf"\W*(?:{any_of('prose')}|{any_of('holds_stages')})\W*", re.IGNORECASE)
+_HOLDS = re.compile(rf"\W*{any_of('holds_stages')}\W*", re.IGNORECASE)
+_GATED_WORK = re.compile(
     r"(?P<title>.+?)\s*(?:[—–:(\[|←]|\s-\s)\W*(?:(?:new|human|user)\s+)?"
     r"(?:check-?point|gate|approval|sign[- ]?off)(?:\s+(?:required|needed))?\W*",
     re.IGNORECASE,
 )
-_IF_SO = regex(r"\W*(?:if|once|when|after|upon)\b", re.IGNORECASE)
+_IF_SO = re.compile(r"\W*(?:if|once|when|after|upon)\b", re.IGNORECASE)
 _ROMAN = {"I": 1, "V": 5, "X": 10}
 
 #: of headings; bold lines that head a stage are below them, the items of a list below those

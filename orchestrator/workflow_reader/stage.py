@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.id_grammar import ids_in
 from orchestrator.domain.workflow import (
     Block,
@@ -43,7 +42,7 @@ _CLAUSE = (
 
 def _if_verdict(in_clause: str, alone: str) -> re.Pattern[str]:
     """ "If it passes:", or a bare "PASS →"."""
-    return regex(
+    return re.compile(
         rf"(?:(?:if|on|when|upon)\s+{_CLAUSE}{in_clause}|{alone}(?=\s*(?:[:→—–]|$)))\b"
         r"\s*[:,→—–>-]*\s*",
         re.IGNORECASE,
@@ -51,18 +50,18 @@ def _if_verdict(in_clause: str, alone: str) -> re.Pattern[str]:
 
 
 _KEYWORDS = {
-    Mode.DONE_WHEN: regex(rf"{words.any_of('done_when')}\b\s*[:—–-]*\s*", re.IGNORECASE),
+    Mode.DONE_WHEN: re.compile(rf"{words.any_of('done_when')}\b\s*[:—–-]*\s*", re.IGNORECASE),
     Mode.IF_PASS: _if_verdict("pass(?:es|ed)?", "pass(?:ed)?"),
     Mode.IF_FAIL: _if_verdict("fail(?:s|ed|ure)?", "fail(?:ed|ure)?"),
 }
-_CONFIRMS = regex(rf"{words.any_of('confirm')}s?\b", re.IGNORECASE)
-_FIGURE = regex(
+_CONFIRMS = re.compile(rf"{words.any_of('confirm')}s?\b", re.IGNORECASE)
+_FIGURE = re.compile(
     r"\bexpect(?:ed|ations?)\b|\d[\d,]*\s*\+|(?:[≥>]=?|=>)\s*\d"
     r"|\b(?:at least|no (?:fewer|less) than|minimum of|more than|exactly)\s+\d",
     re.IGNORECASE,
 )
-_LISTS_FILES = regex(words.any_of("lists_files"), re.IGNORECASE)
-_DESCRIBES = regex(rf"\b{words.any_of('describes_file')}\b", re.IGNORECASE)
+_LISTS_FILES = re.compile(words.any_of("lists_files"), re.IGNORECASE)
+_DESCRIBES = re.compile(rf"\b{words.any_of('describes_file')}\b", re.IGNORECASE)
 
 
 @dataclass

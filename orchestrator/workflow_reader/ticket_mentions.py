@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.id_grammar import TICKET_ID, ids_in
 from orchestrator.domain.workflow import ChildSpec
 from orchestrator.workflow_reader.vocabulary import (
@@ -52,12 +52,12 @@ _WHOM = {
     Whom.BEFORE: r"\b(?:it|them)\b",
 }
 #: a folder without its number, in backticks: `BUILD`
-_BARE_FOLDER = regex(r"`(?:[\w.-]+/)*([A-Z][A-Z_-]+)/?`")
-_TO_FOLDER = regex(
+_BARE_FOLDER = re.compile(r"`(?:[\w.-]+/)*([A-Z][A-Z_-]+)/?`")
+_TO_FOLDER = re.compile(
     rf"(?:\b(?:to|into|in|under|folder)|→|->|\(){MARKS}(?:the\s+)?(?:folder\s+)?{MARKS}$",
     re.IGNORECASE,
 )
-_OWNER = regex(
+_OWNER = re.compile(
     rf"\bowner{MARKS}[:=]?{MARKS}({AGENT})|\b(?:for|owned by|assigned to)\s+{MARKS}({AGENT})\b"
 )
 
@@ -121,15 +121,17 @@ def worked_on(text: str) -> tuple[str, ...]:
 
 _ID = rf"(?P<id>{TICKET_ID.pattern})"
 _TITLE = r"(?:\s*\((?P<paren>(?:[^()]|\([^()]*\))*)\)|\s*[:,—–-]\s*(?P<rest>[^*\n]+))?"
-_ARROW = regex(rf"{_ID}{MARKS}(?:→|⇒|➜|➔|->|=>|-->|—>){MARKS}(?P<agent>{AGENT})\b[*_`]*{_TITLE}")
-_LOOSE = regex(
+_ARROW = re.compile(
+    rf"{_ID}{MARKS}(?:→|⇒|➜|➔|->|=>|-->|—>){MARKS}(?P<agent>{AGENT})\b[*_`]*{_TITLE}"
+)
+_LOOSE = re.compile(
     rf"{MARKS}{_ID}{MARKS}(?:[—–:-]|is for|for|goes to|to|assigned to|owned by){MARKS}"
     rf"(?P<agent>{AGENT})\b[*_`]*{_TITLE}"
 )
-_REVERSED = regex(
+_REVERSED = re.compile(
     rf"{MARKS}(?P<agent>{AGENT}){MARKS}(?:[—–:←-]|<-|gets|takes|receives){MARKS}{_ID}[*_`]*{_TITLE}"
 )
-_SPLIT = regex(rf"\b{any_of('split')}\b", re.IGNORECASE)
+_SPLIT = re.compile(rf"\b{any_of('split')}\b", re.IGNORECASE)
 
 
 def mentions_split(text: str) -> bool:

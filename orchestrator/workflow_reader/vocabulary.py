@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Flag, auto
 from importlib.resources import files
 from typing import Any
 
-from orchestrator.deferred import dataclass, regex
 from orchestrator.domain.id_grammar import TICKET_ID
 
 
@@ -22,15 +22,15 @@ _WORDS = read_data("words.toml")
 _WORDS["phrases"] |= read_data("gates.toml")["phrases"]
 
 #: a board folder, with the path before it: `_WORK_ORDERS/03_BUILD/`
-FOLDER = regex(r"(?<![\w.-])(?:[\w.-]+/)*(\d{1,3}(?:\.\d+)?_[A-Z][A-Z_-]*)/?(?![\w])")
+FOLDER = re.compile(r"(?<![\w.-])(?:[\w.-]+/)*(\d{1,3}(?:\.\d+)?_[A-Z][A-Z_-]*)/?(?![\w])")
 AGENT = r"[A-Z][A-Z0-9_-]*[A-Z0-9]"
 MARKS = r"[*_`\s]*"
 _NAME = r"[\w.@+-]+"
-_PATH = regex(
+_PATH = re.compile(
     rf"(?:~?/|(?:\.{{1,2}}/)+)?(?:(?:{_NAME}/)+{_NAME}\.[A-Za-z]\w{{0,9}}"
     rf"|{_NAME}\.(?:{'|'.join(_WORDS['files']['extensions'].split())}))"
 )
-_SPAN = regex(
+_SPAN = re.compile(
     rf"`([^`\n]+)`|(?<![\w`/:.@-])((?:\.{{1,2}}/)*(?:{_NAME}/)+{_NAME}\.[A-Za-z]\w{{0,5}})(?![\w/])"
 )
 #: so much of a paragraph is read as instructions (characters)
@@ -152,11 +152,13 @@ def third_persons() -> frozenset[str]:
     return frozenset(v.split()[0] for verbs in _WORDS["verbs"].values() for v in verbs.values())
 
 
-_DOER = regex(
+_DOER = re.compile(
     rf"(?<![\w-])({AGENT})(?:'s job is)?{MARKS}(?:(?:will|shall|must|should|may|can|then|also|to|"
     r"now|first|still|only|not|never)\s+)*$"
 )
-_NEGATION = regex(r"(?:\b(?:not|never|without|no longer)|n't)\b[*_]*(?:\s+\w+)?\s*$", re.IGNORECASE)
+_NEGATION = re.compile(
+    r"(?:\b(?:not|never|without|no longer)|n't)\b[*_]*(?:\s+\w+)?\s*$", re.IGNORECASE
+)
 
 
 def verbs_in(sentence: str) -> tuple[Verb, ...]:

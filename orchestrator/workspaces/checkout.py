@@ -12,11 +12,10 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.command import INNER, QUIET, GitError, read_raw, run_git
 from orchestrator.git.folder import find_git_folder

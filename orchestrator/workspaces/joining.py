@@ -6,15 +6,15 @@ leaves nothing half done. What is marked does not pass a stage, and does not lan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from orchestrator.deferred import regex
 from orchestrator.git.command import GitError, split_names
 from orchestrator.workspaces.checkout import Checkout
 from orchestrator.workspaces.landing import commit_join, merge_trees, tip
 
-_MARK = regex(rb"(?:<{7,}|>{7,}|\|{7,})(?: .*)?|={7,}")
+_MARK = re.compile(rb"(?:<{7,}|>{7,}|\|{7,})(?: .*)?|={7,}")
 
 
 def join_marked(checkout: Checkout) -> tuple[str, list[str]]:

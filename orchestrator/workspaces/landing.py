@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.command import GitError, run_git, split_names
 from orchestrator.git.hooked import run_hooked

@@ -8,14 +8,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from orchestrate_agents.checks.code.reached import reached
 from orchestrate_agents.checks.text.kinds import JAVASCRIPT, Kind
 from orchestrate_agents.checks.text.tree import Source
 from orchestrate_agents.syntax import parsed
-from orchestrator.deferred import dataclass, regex
 
 PYTHON = (".py", ".pyi")
 READ = (*PYTHON, *JAVASCRIPT)
@@ -201,7 +200,7 @@ def _fields(node: ast.ClassDef) -> Iterator[Parameter]:
 # -- JavaScript ------------------------------------------------------------------------------------
 
 _ID = r"[A-Za-z_$][\w$]*"
-_HEAD = regex(
+_HEAD = re.compile(
     rf"^(?P<lead>[ \t]*)(?P<export>export\s+)?(?P<default>default\s+)?(?:declare\s+)?(?:"
     rf"(?:async\s+)?function\s*\*?\s*(?P<function>{_ID})"
     rf"|(?:abstract\s+)?class\s+(?P<class>{_ID})"
@@ -209,10 +208,10 @@ _HEAD = regex(
     rf"|(?:const|let|var)\s+(?P<const>{_ID})(?P<after>\s*(?::(?:[^=;\n]|=>)*)?=(?![=>])\s*)?)",
     re.MULTILINE,
 )
-_ARROW = regex(
+_ARROW = re.compile(
     rf"(?:React\.)?(?:memo|forwardRef|useCallback)?(?:<[^()]*>)?\(?\s*(?:async\s*)?(?:function\s*\*?\s*(?:{_ID})?)?\s*(?P<open>\()|(?P<one>{_ID})\s*=>"
 )
-_METHOD = regex(
+_METHOD = re.compile(
     rf"^[ \t]*(?:(?:public|private|protected|static|async|override|readonly|abstract|get|set)\s+)*"
     rf"\*?(?P<name>#?{_ID})\s*(?:<[^>()]*>)?\((?P<args>)",
     re.MULTILINE,
@@ -266,7 +265,7 @@ def _javascript(source: Source) -> Module:
     return Module(source.path, tuple(found), complete, defaults=frozenset(defaults))
 
 
-_DEAD = regex(r"\bif\s*\(\s*(?:false|0|!1|!true)\s*\)\s*\{")
+_DEAD = re.compile(r"\bif\s*\(\s*(?:false|0|!1|!true)\s*\)\s*\{")
 
 
 def _without_dead(code: str) -> str:

@@ -10,7 +10,6 @@ from orchestrate_agents.checks.code.declared import PYTHON, READ
 from orchestrate_agents.checks.text.kinds import Kind
 from orchestrate_agents.checks.text.tree import Area, Source, files_of, read_source, resolve
 from orchestrate_agents.syntax import parsed
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -100,8 +99,10 @@ def _walk(source: Source) -> Iterator[ast.AST]:
 # -- the environment -------------------------------------------------------------------------------
 
 _ENV = (
-    regex(r"\b(?:process\.env|import\.meta\.env)(?:\.([A-Z][A-Z0-9_]*)|\[[\"']([A-Z]\w*)[\"']\])"),
-    regex(r"\benviron(?:\.get\(|\[)\s*[\"'](\w+)[\"']|\bgetenv\(\s*[\"'](\w+)[\"']"),
+    re.compile(
+        r"\b(?:process\.env|import\.meta\.env)(?:\.([A-Z][A-Z0-9_]*)|\[[\"']([A-Z]\w*)[\"']\])"
+    ),
+    re.compile(r"\benviron(?:\.get\(|\[)\s*[\"'](\w+)[\"']|\bgetenv\(\s*[\"'](\w+)[\"']"),
 )
 #: given by the platform, in no list of one's own
 _GIVEN = frozenset(("NODE_ENV", "PATH", "HOME", "CI", "PWD", "MODE", "DEV", "PROD", "SSR"))

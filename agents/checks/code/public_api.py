@@ -6,7 +6,7 @@ import ast
 import posixpath
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from orchestrate_agents.checks.code.declared import PYTHON, READ, Module, declarations
 from orchestrate_agents.checks.code.reached import reached
@@ -14,7 +14,6 @@ from orchestrate_agents.checks.code.symbols import Wanted
 from orchestrate_agents.checks.project.start import Start, find_start, text_now
 from orchestrate_agents.checks.text.tree import Area, Source, is_test, workspace_files
 from orchestrate_agents.syntax import parsed
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import (
     Context,
     Result,

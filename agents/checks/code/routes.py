@@ -7,7 +7,6 @@ import re
 from orchestrate_agents.checks.code.declared import READ, Module, declarations
 from orchestrate_agents.checks.text.kinds import Kind
 from orchestrate_agents.checks.text.tree import Area, Source, files_of, read_source
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -28,7 +27,7 @@ def _read(text: str) -> tuple[str, str]:
 
 parameter_type("route", rf"`?(?-i:{_METHOD})`? `?/[\w/:{{}}.*<>\[\]-]*`?", _read)
 #: what puts a prefix before a route that is declared elsewhere
-_PREFIX = regex(
+_PREFIX = re.compile(
     r"\b(?:include_router|register_blueprint|mount|url_prefix|prefix|basePath|setGlobalPrefix)\b"
     r"|\.use\(\s*[\"'`]/\w|\.route\(\s*[\"'`]/\w+[\"'`]\s*,\s*\w+Rout"
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from orchestrate_agents.checks.code.declared import READ, Declared, Module, Parameter, declarations
 from orchestrate_agents.checks.text.absent import literal_marker
@@ -14,7 +15,6 @@ from orchestrate_agents.checks.text.tree import (
     is_test,
     read_source,
 )
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import (
     Context,
     Result,

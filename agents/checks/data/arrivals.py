@@ -20,7 +20,6 @@ from orchestrate_agents.sql.parse import SqlError, Table, tables_of
 from orchestrate_agents.tools.lacks import raise_for_lack
 from orchestrate_agents.tools.python import python_of
 from orchestrate_backend.csv_rows import CsvError, csv_records, read_bytes
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -32,7 +31,7 @@ from orchestrator.gates.checks import (
 )
 
 _LISTED = 6
-_NAMED_SCRIPT = regex(r"`([\w./@+-]+\.py)`")
+_NAMED_SCRIPT = re.compile(r"`([\w./@+-]+\.py)`")
 
 parameter_type("pyfile", r"[`]?(?:[\w.@+-]+/)*[\w.@+-]+\.py[`]?", lambda t: t.strip("`"))
 

@@ -24,7 +24,6 @@ from orchestrate_agents.seed_data.verified_facts import (
     dois,
     malformed_doi,
 )
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -34,7 +33,7 @@ from orchestrator.gates.checks import (
 )
 
 #: what people write into a cell that they have nothing for
-_PLACEHOLDER = regex(
+_PLACEHOLDER = re.compile(
     r"(?:[\W_]+|n\.?/?a\.?|none|null|nil|nan|tbd|tbc|todo|unknown|unspecified|pending|x+|\?+|"
     r"missing|citation(?: needed)?|source|lorem ipsum.*)",
     re.IGNORECASE,

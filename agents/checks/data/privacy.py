@@ -22,7 +22,6 @@ from orchestrate_agents.seed_data.csv_file import Fault, Sheet, read_sheet
 from orchestrate_agents.seed_data.source_kinds import DOI
 from orchestrate_agents.seed_data.table_schema import is_sample_size, vocabulary, words
 from orchestrate_agents.syntax import parsed
-from orchestrator.deferred import regex
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import (
     Context,
@@ -38,7 +37,7 @@ from orchestrator.storage.atomic import sha256_file
 _LISTED = 8
 
 #: column names that hold something of a person, whole or as the end of a longer name
-_PERSONAL = regex(
+_PERSONAL = re.compile(
     r"""(?:^|_)(?:
         (?:patient|participant|subject|person|client|member|user|guardian|contact)_names?
       | (?:customer|donor)_names?
@@ -61,13 +60,13 @@ _PERSONAL = regex(
 _FORMS = (
     (
         "a mail address",
-        regex("@"),
-        regex(r"[\w.+-]+@(?!example\.)[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}"),
+        re.compile("@"),
+        re.compile(r"[\w.+-]+@(?!example\.)[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}"),
     ),
     (
         "a mail address in disguise",
-        regex(r"[\[({<]\s*at\s*[\])}>]| at [\w-]+ dot ", re.IGNORECASE),
-        regex(
+        re.compile(r"[\[({<]\s*at\s*[\])}>]| at [\w-]+ dot ", re.IGNORECASE),
+        re.compile(
             r"[\w.+-]+\s*[\[({<]\s*at\s*[\])}>]\s*[\w-]+(?:\s*(?:\.|[\[({<]\s*dot\s*[\])}>])\s*[\w-]+)+"
             r"|\b[\w.+-]+ at [\w-]+ dot [a-z]{2,}\b",
             re.IGNORECASE,
@@ -75,13 +74,13 @@ _FORMS = (
     ),
     (
         "a social security number",
-        regex(r"\d-\d"),
-        regex(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-\d{2}-\d{4}(?![\d-])"),
+        re.compile(r"\d-\d"),
+        re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-\d{2}-\d{4}(?![\d-])"),
     ),
     (
         "a phone number",
-        regex(r"\d"),
-        regex(
+        re.compile(r"\d"),
+        re.compile(
             r"(?<![\w./-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{3}\)[ .-]?|\d{3}[.-])\d{3}[ .-]\d{4}(?![\w-])"
             r"|(?<![\w.])\+\d{1,3}(?:[ .-]?\(?\d{2,5}\)?){2,5}(?!\w)"
             r"|\b(?:tel|phone|mobile|fax)\b\.?:?\s*\+?[\d(][\d ().-]{6,}\d",
@@ -90,8 +89,8 @@ _FORMS = (
     ),
     (
         "a date of birth",
-        regex(r"\d"),
-        regex(
+        re.compile(r"\d"),
+        re.compile(
             r"\b(?:dob|d\.o\.b\.?|born|birth ?date|date of birth)\b[^\d\n]{0,15}"
             r"(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}\.? \w{3,9} \d{4}|\w{3,9} \d{1,2},? \d{4})",
             re.IGNORECASE,
@@ -99,8 +98,8 @@ _FORMS = (
     ),
     (
         "a record number",
-        regex(r"\d{4}"),
-        regex(
+        re.compile(r"\d{4}"),
+        re.compile(
             r"\b(?:MRN|medical record|patient id|record (?:no|number))\b\W{0,4}\w{0,3}-?\d{4,}",
             re.IGNORECASE,
         ),
@@ -111,14 +110,14 @@ _OF_TITLES = (
     r"[A-Z][a-z]{2,}(?:led|red|ted|ing|tion|ment|ence|ity)|"
     "Care|Health|Safety|Outcomes?|Global|Rights"
 )
-_NAMES = regex(
+_NAMES = re.compile(
     r"\b(?:patient|participant|subject|client)(?: name)?:?\s+"
     rf"(?-i:(?!(?:{_OF_TITLES})\b)[A-Z][a-z]+ [A-Z][a-z]+)\b"
     r"|\b(?-i:(?:Mr|Mrs|Ms|Miss)\.?\s+[A-Z][a-z]+)",
     re.IGNORECASE,
 )
 _CITING = vocabulary("citation citations reference references source sources author authors")
-_PUBLIC = regex(rf"https?://\S+|{DOI.pattern}|\bdoi:\S+", re.IGNORECASE)
+_PUBLIC = re.compile(rf"https?://\S+|{DOI.pattern}|\bdoi:\S+", re.IGNORECASE)
 _CODE = (".py", ".ts", ".tsx", ".js", ".mjs")
 _TEXTS = (".json", ".jsonl", ".yaml", ".yml", ".md", ".txt", ".tsv")
 

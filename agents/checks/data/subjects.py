@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
@@ -25,7 +26,6 @@ from orchestrate_agents.seed_data.verified_facts import (
     sources_path,
 )
 from orchestrate_agents.sql.parse import SqlError, Table, tables_of
-from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import (
     TYPES,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrate_agents.checks.data.subjects import Amount, known_tables, parse_amount
 from orchestrate_agents.seed_data.table_schema import singulars
 from orchestrate_backend.errors import BackendError
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import (
     TYPES,
     Context,

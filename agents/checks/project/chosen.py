@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from orchestrate_agents.checks.data.subjects import Amount
 from orchestrate_agents.checks.project.copies import source_files
@@ -23,7 +24,6 @@ from orchestrate_agents.sandbox.import_closure import closure_of
 from orchestrate_agents.tools.lacks import find_lack
 from orchestrate_agents.tools.node import find_missing_node_package
 from orchestrate_agents.tools.python import python_of
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import (
     Context,
     Result,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from orchestrate_agents.checks.project.packages import (
 )
 from orchestrate_agents.checks.project.start import text_now
 from orchestrate_agents.tools.python import Python, normalized, python_of
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     Context,
@@ -47,7 +47,7 @@ _FAMILIES = {
     "EPL": r"(?:EPL|Eclipse Public)",
     "BlueOak": r"Blue ?Oak",
 }
-_FAMILY = regex(
+_FAMILY = re.compile(
     "|".join(rf"(?P<{name}>\b{words})" for name, words in _FAMILIES.items()), re.IGNORECASE
 )
 _OTHER = "?"

@@ -12,7 +12,6 @@ from orchestrate_agents.checks.project.copies import source_files
 from orchestrate_agents.checks.project.openapi_changes import Changes
 from orchestrate_agents.checks.project.openapi_rules import problems, references, version_of
 from orchestrate_agents.checks.project.start import Start, find_start, text_now
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -23,7 +22,7 @@ from orchestrator.gates.checks import (
     unproven,
 )
 
-_NAMED = regex(r"(?:^|/)(?:openapi|swagger)[\w.-]*\.(?:ya?ml|json)$", re.IGNORECASE)
+_NAMED = re.compile(r"(?:^|/)(?:openapi|swagger)[\w.-]*\.(?:ya?ml|json)$", re.IGNORECASE)
 _KIND = "(OpenAPI|Swagger|OAS)"
 _NOUN = "[(specification|spec|document|schema|definition|file|contract|description)]"
 parameter_type(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrate_agents.checks.project.openapi_rules import METHODS, resolve
-from orchestrator.deferred import dataclass
 
 #: keys that say nothing to a program
 _TOLD = {"description", "summary", "title", "example", "examples", "externalDocs", "tags"}

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.deferred import regex
-
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _ITEM_KEYS = {*METHODS, "$ref", "summary", "description", "servers", "parameters"}
 _TOP = {
@@ -20,7 +18,7 @@ _TOP = {
 _PLACES = {"2": {"query", "header", "path", "formData", "body"}}
 _PLACES["3"] = {"query", "header", "path", "cookie"}
 _TYPES = {"string", "number", "integer", "boolean", "array", "object", "null", "file"}
-_STATUS = regex(r"default|[1-5](?:\d\d|XX)")
+_STATUS = re.compile(r"default|[1-5](?:\d\d|XX)")
 
 
 def version_of(document: object) -> str:

@@ -7,13 +7,13 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orchestrate_agents.checks.project.copies import source_files
 from orchestrate_agents.checks.project.start import find_start, text_now
 from orchestrate_agents.tools.python import normalized
-from orchestrator.deferred import dataclass, regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -27,13 +27,15 @@ from orchestrator.gates.checks import (
 from orchestrator.git.command import GitError, read_objects, run_git
 
 NODE_LISTS = ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies")
-MANIFEST = regex(
+MANIFEST = re.compile(
     r"(?:^|/)(?:package\.json|pyproject\.toml|Pipfile|Cargo\.toml|go\.mod|setup\.cfg|setup\.py|"
     r"[\w.-]*requirements[\w.-]*\.(?:txt|in)|requirements/[\w.-]+\.(?:txt|in))$"
 )
 #: commits that touched a package's lines, the last ones
 _COMMITS = 50
-_REQUIREMENT = regex(r"^\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*([^;#]*)(?:;.*)?(?:\s#.*)?$")
+_REQUIREMENT = re.compile(
+    r"^\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*([^;#]*)(?:;.*)?(?:\s#.*)?$"
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.checks.project.copies import source_files
 from orchestrate_agents.checks.project.start import find_start, text_now
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -22,9 +21,11 @@ from orchestrator.gates.checks import (
     unproven,
 )
 
-_VERSIONED = regex(r"(?:^|/)(?:package\.json|pyproject\.toml|Cargo\.toml|__init__\.py|VERSION)$")
-_CHANGELOG = regex(r"^(?:docs/)?(?:CHANGELOG|CHANGES|HISTORY|NEWS)(?:\.\w+)?$", re.IGNORECASE)
-_NUMBER = regex(r"(\d+)\.(\d+)(?:\.(\d+))?")
+_VERSIONED = re.compile(
+    r"(?:^|/)(?:package\.json|pyproject\.toml|Cargo\.toml|__init__\.py|VERSION)$"
+)
+_CHANGELOG = re.compile(r"^(?:docs/)?(?:CHANGELOG|CHANGES|HISTORY|NEWS)(?:\.\w+)?$", re.IGNORECASE)
+_NUMBER = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 def _version(path: str, text: str | None) -> str:

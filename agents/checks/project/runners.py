@@ -12,7 +12,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -25,7 +25,6 @@ from orchestrate_agents.tools.programs import resolve_command
 from orchestrate_agents.tools.python import find_python
 from orchestrate_agents.tools.shadows import require_no_shadow
 from orchestrate_agents.tools.unchanged import require_unchanged
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
 from orchestrator.settings.tables import ChecksSettings
@@ -36,8 +35,8 @@ _TAIL = 2000
 _PROBED = 3
 #: test files that one process runs sooner than several
 _FEW = 20
-PYTHON_TEST = regex(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
-NODE_TEST = regex(r"\.(?:test|spec)\.[cm]?[jt]sx?$|(?:^|/)__tests__/[^/]+\.[cm]?[jt]sx?$")
+PYTHON_TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
+NODE_TEST = re.compile(r"\.(?:test|spec)\.[cm]?[jt]sx?$|(?:^|/)__tests__/[^/]+\.[cm]?[jt]sx?$")
 
 
 @dataclass(frozen=True)
@@ -253,29 +252,29 @@ class _NodeRunner:
 
 _NODE_RUNNERS = (
     _NodeRunner(
-        regex(r"vitest(?:\s+run)?(?=\s|$)"),
+        re.compile(r"vitest(?:\s+run)?(?=\s|$)"),
         "--run --reporter=json --outputFile={report}",
         _json_cases,
     ),
     _NodeRunner(
-        regex(r"(?:jest|react-scripts\s+test)(?=\s|$)"),
+        re.compile(r"(?:jest|react-scripts\s+test)(?=\s|$)"),
         "--json --outputFile={report} --watchAll=false",
         _json_cases,
     ),
     _NodeRunner(
-        regex(r"mocha(?=\s|$)"),
+        re.compile(r"mocha(?=\s|$)"),
         "--reporter json --reporter-option output={report}",
         _mocha_cases,
     ),
     _NodeRunner(
-        regex(r"(?:node|tsx)(?=\s(?:.*\s)?--test(?:\s|$))"),
+        re.compile(r"(?:node|tsx)(?=\s(?:.*\s)?--test(?:\s|$))"),
         "--test-reporter=junit --test-reporter-destination={report}",
         _junit_cases,
     ),
 )
 #: what may stand before a runner in a script
-_BEFORE = regex(r"^(?:cross-env\s+|npx\s+|[A-Z][A-Z0-9_]*=\S*\s+)*")
-_OTHER_SCRIPT = regex(r"(?:npm|pnpm|yarn)\s+(?:run\s+)?([\w:.-]+)(?:\s+--)?$")
+_BEFORE = re.compile(r"^(?:cross-env\s+|npx\s+|[A-Z][A-Z0-9_]*=\S*\s+)*")
+_OTHER_SCRIPT = re.compile(r"(?:npm|pnpm|yarn)\s+(?:run\s+)?([\w:.-]+)(?:\s+--)?$")
 
 
 def parse_script(script: str, scripts: dict[str, str], depth: int = 3) -> tuple[str, _NodeRunner]:
@@ -350,7 +349,7 @@ def _run_go(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float) -> 
     return _report("go test", ended, tuple(cases))
 
 
-_RUST_CASE = regex(r"^test (.+?)(?: - should panic)? \.\.\. (ok|FAILED|ignored)", re.MULTILINE)
+_RUST_CASE = re.compile(r"^test (.+?)(?: - should panic)? \.\.\. (ok|FAILED|ignored)", re.MULTILINE)
 
 
 def _run_rust(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float) -> Report:

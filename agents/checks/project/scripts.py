@@ -13,7 +13,6 @@ from pathlib import Path
 
 from orchestrate_agents.tools.node import NodePackages
 from orchestrator.commands.definitions import define, plain_words, reader
-from orchestrator.deferred import regex
 
 #: purpose → names of scripts
 _NAMES = {
@@ -37,23 +36,25 @@ _STARTS = {
     r"python3? -m build",
 }
 #: options by which a tool looks at no code, or says that all is well
-_IDLE = regex(
+_IDLE = re.compile(
     r"(?:^| )(?:--?version|-[vVh]|--help|--init|--(?:print|show)-?config|--show-(?:files|settings)|"
     r"--exit-zero|--dry-run|--env-info|--no-config-lookup|--no-eslintrc|--isolated|--noCheck|"
     r"--listFilesOnly|--no-error-on-unmatched-pattern|--pass-on-no-patterns)(?:[ =]|$)",
     re.IGNORECASE,
 )
 #: by these a script hides how a program ended, or changes the files
-_UNSURE = regex(r"\|\||[;|<>`$\n]|(?<!&)&(?!&)|--fix\b|--write\b|(?<=\s)-w\b")
+_UNSURE = re.compile(r"\|\||[;|<>`$\n]|(?<!&)&(?!&)|--fix\b|--write\b|(?<=\s)-w\b")
 #: lines of a Makefile by which a failure is passed over, or something else runs the rules
-_LAX_MAKE = regex(
+_LAX_MAKE = re.compile(
     r"(?m)^\t\s*@?-|^\.(?:IGNORE|ONESHELL)\b|^(?:export\s+)?(?:\.?SHELL|\.SHELLFLAGS|MAKEFLAGS)\b"
 )
-_NOTHING = regex(r"\s*(?:exit(?:\s+0)?|true|:|echo\b.*|printf\b.*|)\s*")
+_NOTHING = re.compile(r"\s*(?:exit(?:\s+0)?|true|:|echo\b.*|printf\b.*|)\s*")
 
 #: code that such tools read, and what sets them up
-_CODE = regex(r"\.(?:[cm]?[jt]sx?|vue|svelte|astro|pyi?|go|rs|rb|css|scss)$")
-_SET_UP = regex(r"(?:^|/)(?:\.[^/]*|[^/]*\.config\.\w+|(?:gulp|grunt)file\.\w+)$", re.IGNORECASE)
+_CODE = re.compile(r"\.(?:[cm]?[jt]sx?|vue|svelte|astro|pyi?|go|rs|rb|css|scss)$")
+_SET_UP = re.compile(
+    r"(?:^|/)(?:\.[^/]*|[^/]*\.config\.\w+|(?:gulp|grunt)file\.\w+)$", re.IGNORECASE
+)
 
 
 def spoil_code(copy: Path, files: Sequence[str], purpose: str, text: str) -> bool:

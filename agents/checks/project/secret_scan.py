@@ -10,7 +10,6 @@ from dataclasses import replace
 from orchestrate_agents.checks.project.copies import source_files
 from orchestrate_agents.checks.project.runners import NODE_TEST, PYTHON_TEST
 from orchestrate_agents.checks.secrets import secrets_in, secrets_in_text
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import SEVERITY, Context, Result, check, failed, proven, unproven
 from orchestrator.git.command import GitError, run_git
 from orchestrator.git.repository import Repository
@@ -25,7 +24,7 @@ _WHAT = (
 _CODE = "[the] (repository|repo|code|codebase|code base|source|source code|source files)"
 _GIT = "[the] (repository|repo|git|version control|source control|codebase)"
 #: where something that looks like a secret may be made up
-_EXAMPLES = regex(
+_EXAMPLES = re.compile(
     r"(?:^|/)(?:tests?|__tests__|fixtures?|examples?|docs?|spec)/|\.(?:md|rst|example|sample)$",
     re.IGNORECASE,
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Context
 from orchestrator.git.repository import TrackedFolder
 

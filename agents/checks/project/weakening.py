@@ -10,12 +10,12 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrate_agents.checks.project.copies import source_files
 from orchestrate_agents.checks.project.runners import NODE_TEST, PYTHON_TEST
 from orchestrate_agents.checks.project.start import Start, find_start, text_now
-from orchestrator.deferred import dataclass, regex
 from orchestrator.gates.checks import Context
 
 _SCRIPTS = r"\.(?:[cm]?[jt]sx?|vue|svelte)$"
@@ -76,17 +76,17 @@ TOPICS = {
         _SCRIPTS,
     ),
 }
-_SHARED = regex(r"(?:^|/)(?:pyproject\.toml|setup\.cfg|tox\.ini|package\.json)$")
+_SHARED = re.compile(r"(?:^|/)(?:pyproject\.toml|setup\.cfg|tox\.ini|package\.json)$")
 #: hooks by which a conftest decides what is run and how it ended
-_HOOKS = regex(
+_HOOKS = re.compile(
     r"def (pytest_(?:runtest_\w+|collection_modifyitems|ignore_collect|pyfunc_call|sessionfinish|"
     r"report_teststatus|collect_\w+|pycollect_\w+|itemcollected|deselected))"
     r"|\b(collect_ignore(?:_glob)?)\s*="
 )
-_LAX = regex(r"ignor|exclud|omit|disabl|skip|allow|deselect|filterwarnings", re.IGNORECASE)
-_CHOOSING = regex(r"select|enable|rules|testpaths|includ|source|files|plugins", re.IGNORECASE)
-_LIMIT = regex(r"fail_under|threshold|lines|branches|functions|statements|min", re.IGNORECASE)
-_NARROWING = regex(r"(?:^|\s)(?:-k|-m|--deselect|--ignore\S*|--co\S*|--lf|-p|--cov-fail\S*)")
+_LAX = re.compile(r"ignor|exclud|omit|disabl|skip|allow|deselect|filterwarnings", re.IGNORECASE)
+_CHOOSING = re.compile(r"select|enable|rules|testpaths|includ|source|files|plugins", re.IGNORECASE)
+_LIMIT = re.compile(r"fail_under|threshold|lines|branches|functions|statements|min", re.IGNORECASE)
+_NARROWING = re.compile(r"(?:^|\s)(?:-k|-m|--deselect|--ignore\S*|--co\S*|--lf|-p|--cov-fail\S*)")
 _OFF: tuple[object, ...] = (False, 0, "off", "warn", "none", "basic", None)
 
 
@@ -205,9 +205,9 @@ def _hooks(path: str, before: str | None, now: str | None) -> Iterator[str]:
 
 # -- tests that are gone ---------------------------------------------------------------------------
 
-_PYTHON_NAME = regex(r"^\s*(?:async )?def (test\w*)", re.MULTILINE)
-_NODE_NAME = regex(r"\b(?:it|test)(?:\.\w+)*\(\s*(['\"`])(.+?)\1")
-_ASSERTION = regex(r"\bassert\w*\b|\bexpect\(|\bpytest\.raises\b")
+_PYTHON_NAME = re.compile(r"^\s*(?:async )?def (test\w*)", re.MULTILINE)
+_NODE_NAME = re.compile(r"\b(?:it|test)(?:\.\w+)*\(\s*(['\"`])(.+?)\1")
+_ASSERTION = re.compile(r"\bassert\w*\b|\bexpect\(|\bpytest\.raises\b")
 
 
 def test_names(path: str, text: str) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +36,6 @@ from orchestrate_agents.sandbox.scratch_tables import read_contents
 from orchestrate_agents.sql.scratch import scratch
 from orchestrate_agents.tools.lacks import raise_for_lack
 from orchestrate_agents.tools.python import python_of
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Context, Result, Verdict, check, failed, proven, unproven
 
 _MAX_LISTED = 5

@@ -11,11 +11,11 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrate_agents.checks.python.calls import DATABASE_METHODS, last_name
 from orchestrate_agents.checks.python.scopes import Scope, Source, Tries, Use, read_program
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Context
 
 #: handlers of these do not catch a failed call

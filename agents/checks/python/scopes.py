@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from orchestrate_agents.checks.python.calls import (
     clients_in,
@@ -14,7 +14,6 @@ from orchestrate_agents.checks.python.calls import (
 )
 from orchestrate_agents.sandbox.import_closure import closure_of
 from orchestrate_agents.syntax import nodes_of
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Context
 from orchestrator.gates.once import once
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 
 from orchestrate_agents.checks.python.calls import imported_names
 from orchestrate_agents.checks.python.data_as_code import origin
 from orchestrate_agents.checks.python.scopes import Source, read_program
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import Context
 
 #: what tells one machine, process or run from another; a dot at the end: all of a module
@@ -22,12 +22,12 @@ _FRAMES = (
     *("sys._getframe", "sys.gettrace", "sys.getprofile", "sys.modules", "inspect.stack"),
     *("inspect.currentframe", "gc.get_objects", "gc.get_referrers"),
 )
-_CLOCKS = regex(
+_CLOCKS = re.compile(
     r"datetime\.(?:datetime|date)\.(?:now|utcnow|today)|time\.(?:time(?:_ns)?|localtime|gmtime"
     r"|strftime|ctime|asctime)"
 )
 #: what only a proof gives, and places that describe a machine
-_SAID = regex(
+_SAID = re.compile(
     r"SANDBOX_(?:ROUTES|SEEN)|.*\borchestrate-(?:run|script|home)\b.*"
     r"|/\.dockerenv|/(?:proc|sys)(?:/.*)?|/etc/(?:hostname|machine-id|os-release)"
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from orchestrate_agents.checks.sql.subjects import (
     Subject,
@@ -16,7 +16,6 @@ from orchestrate_agents.sql.compare import unmet, unspecified
 from orchestrate_agents.sql.openings import beyond, written_openings
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_agents.sql.reach import RlsBypass
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Context, Result, failed
 
 _WRITES = frozenset(("INSERT", "UPDATE", "DELETE"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from orchestrate_agents.checks.sql.phrases import TABLE_WORD, Tables, tables_of_claim
 from orchestrate_agents.checks.sql.schema import column_problems, defined
 from orchestrate_agents.checks.sql.subjects import Subject, subject_of
 from orchestrate_agents.sql.catalog import RealConstraint, Relation
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Context, Result, check, parameter_type, proven, unproven
 
 _ID = r"[A-Za-z_]\w*"

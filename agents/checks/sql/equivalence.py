@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from orchestrate_agents.checks.sql.phrases import Tables
 from orchestrate_agents.sql.apply import apply
@@ -13,7 +14,6 @@ from orchestrate_agents.sql.migration_series import read_sql
 from orchestrate_agents.sql.parse import SqlError, parse_migration
 from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrate_agents.sql.scratch import scratch
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import Context, Result, check, failed, parameter_type, proven
 from orchestrator.storage.atomic import sha256_bytes
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from orchestrate_agents.checks.sql.subjects import Subject, subject_of
 from orchestrate_agents.sql.access_matrix import VERBS, Access
 from orchestrate_agents.sql.own_rows import OwnRows, own_rows
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -174,7 +173,7 @@ def _names_in_view(view: str, subject: Subject) -> set[str]:
 _TEAMS = (
     r"(?:teams?(?!\s+(?:member|mate)s?\b)|organi[sz]ations?|tenants?|compan(?:y|ies)|accounts?)"
 )
-_GROUP_SAID = regex(
+_GROUP_SAID = re.compile(
     rf"\b(?:cross|per|multi|by|another|other|different|each|every|no|their|its|own)[\s-]+{_TEAMS}\b"
     rf"|^\W*(?:an?\s+|all\s+|the\s+)?{_TEAMS}\b|\b{_TEAMS}(?:['’]s?)?\s+(?:data\s+|level\s+)?"
     r"(?:isolation|separation)",

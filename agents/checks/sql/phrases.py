@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrate_agents.sql.catalog import Relation
 from orchestrate_agents.sql.destructive import DestructiveKind
 from orchestrate_agents.sql.prove import Proof
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import TYPES, parameter_type
 
 _NUMBERS = TYPES["int"][0]

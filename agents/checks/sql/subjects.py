@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.checks.sql.phrases import (
@@ -20,12 +20,11 @@ from orchestrate_agents.sql.parse import SqlError, parse_migration
 from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_agents.sql.reverse import is_down
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Context, Result, failed, parameter_type, proven, unproven
 
 _MAX_BYTES = 2_000_000
-_IN_TICKET = regex(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.sql)`")
+_IN_TICKET = re.compile(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.sql)`")
 _SQL = ("sql", "postgresql", "postgres", "psql", "pgsql", "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrate_agents.checks.text.kinds import Kind
 from orchestrate_agents.checks.text.markers import EVERY_KIND, NO_KIND, ONE, OR, Marker
@@ -17,7 +17,6 @@ from orchestrate_agents.checks.text.tree import (
     is_prose,
     read_source,
 )
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import (
     Context,
     Result,

@@ -19,19 +19,18 @@ from orchestrate_agents.checks.text.tree import (
     read_source,
 )
 from orchestrate_agents.syntax import parsed
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
 
 _PYTHON = (".py", ".pyi")
-_MARK = regex(r"^\s*(?:#+|//+|/\*+|\*+/|\*|--+|;+|<!--)?\s?|\s*(?:\*/|-->)\s*$")
+_MARK = re.compile(r"^\s*(?:#+|//+|/\*+|\*+/|\*|--+|;+|<!--)?\s?|\s*(?:\*/|-->)\s*$")
 #: directives to tools, and addresses
-_DIRECTIVE = regex(
+_DIRECTIVE = re.compile(
     r"(?i)^\W*(?:noqa|type:|pylint|pragma|eslint|prettier|ts-|@ts-|fmt:|isort:|nosec|mypy:|ruff:|"
     r"!|-\*-|istanbul|c8 |v8 |webpack|region|endregion|todo|fixme|https?://|<reference|global |"
     r"cspell|biome|noinspection|copyright|spdx)"
 )
 #: lines that only code has, in languages with braces, and lines that may be code
-_SURE = regex(
+_SURE = re.compile(
     r"""^(?:(?:const|let|var)\s+[\w$\[\]{},\s:]+=.*[;,({\[]?$|import\s+.*\bfrom\s+['"].+|import\s+['"].+['"];?$
     |export\s+(?:default|const|function|class|type|interface)\b.*|(?:async\s+)?function\b\s*\w*\s*\(.*
     |(?:return|throw|await|yield|delete|new)\b.*;$|(?:if|while|for|switch|catch)\s*\(.*\)\s*\{?.*[;{}]?$
@@ -41,7 +40,7 @@ _SURE = regex(
     |(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|DROP|ALTER|CREATE)\s.*;$)$""",
     re.VERBOSE,
 )
-_MAYBE = regex(r".*[;{}]$|^[\w$.]+\(.*\)$|^[\w$.\[\]]+\s*[-+*/|&]?=\s*\S+$|^@\w+.*\)$")
+_MAYBE = re.compile(r".*[;{}]$|^[\w$.]+\(.*\)$|^[\w$.\[\]]+\s*[-+*/|&]?=\s*\S+$|^@\w+.*\)$")
 
 
 @check(

@@ -8,12 +8,12 @@ import re
 import tokenize
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import PurePosixPath
 
 from orchestrate_agents.syntax import parsed
-from orchestrator.deferred import dataclass, regex
 
 
 class Kind(StrEnum):
@@ -39,13 +39,13 @@ _MARKUP = (".js", ".jsx", ".tsx")
 _DATA = (".json", ".csv", ".tsv", ".svg", ".lock", ".log", ".ipynb", ".snap", ".map")
 #: larger files are not distinguished
 _LARGEST = 2_000_000
-_TOKEN = regex(
+_TOKEN = re.compile(
     r"//[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^'\\\n]|\\.)*'?|\"(?:[^\"\\\n]|\\.)*\"?|[`{}]"
     r"|/(?![/*])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/[a-z]*|[\w$]+|[^\s\w]",
     re.DOTALL,
 )
 #: after these a slash begins a regular expression
-_BEFORE_REGEX = regex(
+_BEFORE_REGEX = re.compile(
     r"(?:[(,=:\[!&|?{};+\-*%~^<>]|return|typeof|case|in|of|do|else|void|delete|throw|new|=>)\Z"
 )
 
@@ -99,7 +99,7 @@ def parts_of(path: str, text: str) -> Parts:
     return Parts(text, spans, Kind.CODE)
 
 
-_HIDDEN = regex(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_HIDDEN = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 
 
 def _python(text: str) -> Spans | None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from orchestrate_agents.checks.text.kinds import JAVASCRIPT, Kind
-from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import parameter_type
 
 EVERY_KIND = frozenset(Kind)

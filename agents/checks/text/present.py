@@ -20,7 +20,6 @@ from orchestrate_agents.checks.text.tree import (
     read_source,
     resolve,
 )
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -180,7 +179,7 @@ def mentions(
 
 
 #: a sentence that says of something that it is not there, or not described
-_DENIED = regex(
+_DENIED = re.compile(
     r"(?:\b(?:not|never|no longer|cannot|nowhere|neither)\b|n't\b)[^.!?]{0,60}?"
     r"\b(?:mention|document|describ|cover|list|support|exist|availab|implement|explain)\w*"
     r"|\b(?:undocumented|unsupported|unimplemented|coming soon|to be (?:done|documented|written)"
@@ -233,7 +232,7 @@ def links(ctx: Context, path: str, target: str) -> Result:
     return proven(f"{source.path} links to {goal}", source.path)
 
 
-_LINK = regex(r"\]\(<?([^)>\s]+)|\bhref=[\"']([^\"']+)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
+_LINK = re.compile(r"\]\(<?([^)>\s]+)|\bhref=[\"']([^\"']+)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 
 # -- sections --------------------------------------------------------------------------------------
 

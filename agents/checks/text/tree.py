@@ -7,11 +7,11 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrate_agents.checks.project.copies import board_of
 from orchestrate_agents.checks.text.kinds import PROSE, Parts, parts_of
-from orchestrator.deferred import dataclass, regex
 from orchestrator.gates.checks import Context, Result, failed, parameter_type, unproven
 from orchestrator.git.command import GitError, run_git, split_names
 from orchestrator.git.repository import TrackedFolder
@@ -20,11 +20,11 @@ from orchestrator.git.repository import TrackedFolder
 _FOREIGN = frozenset(
     (".git", ".orchestrate", "node_modules", ".venv", "venv", "__pycache__", ".tox", ".mypy_cache")
 )
-_TESTS = regex(
+_TESTS = re.compile(
     r"(?:^|/)(?:tests?|__tests__|spec|e2e|fixtures)/|(?:^|/)(?:test_[^/]*|conftest)\.py$"
     r"|_test\.(?:py|go)$|\.(?:test|spec)\.\w+$"
 )
-_DOCS = regex(r"^docs?/|(?:^|/)(?:README|CHANGELOG|CONTRIBUTING)\b", re.IGNORECASE)
+_DOCS = re.compile(r"^docs?/|(?:^|/)(?:README|CHANGELOG|CONTRIBUTING)\b", re.IGNORECASE)
 #: larger files are not looked into
 LARGEST = 256 * 1024 * 1024
 

@@ -40,7 +40,6 @@ from orchestrate_agents.specification.typescript import (
     interfaces,
 )
 from orchestrate_agents.sql.parse import Table
-from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     TYPES,
     Context,
@@ -56,9 +55,9 @@ from orchestrator.gates.checks import (
 _MAX_LISTED = 4
 _EQUATIONS, _EXPORTS = "equations.ts", "exports.ts"
 #: a comment that the compiler obeys; in a line of text it follows a quote or a word
-_SILENCER = regex(r"^[^'\"`\n]*?(?://+|/\*+|^\s*\*)\s*(@ts-(?:ignore|nocheck|expect-error))\b")
+_SILENCER = re.compile(r"^[^'\"`\n]*?(?://+|/\*+|^\s*\*)\s*(@ts-(?:ignore|nocheck|expect-error))\b")
 #: what has any type, or is said to have another one than the compiler found
-_UNTYPED = regex(
+_UNTYPED = re.compile(
     r"(\bas\s+any\b|\bas\s+unknown\s+as\b|\bas\s+never\b|[:<,|]\s*any\b(?!\s*\()|<\s*any\s*>)"
 )
 _SAME = """\

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrate_agents.checks.typescript.hook_probe import Answers, Observed
-from orchestrator.deferred import dataclass
 
 _MAX_LISTED = 3
 _MAX_SHOWN = 80

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -30,7 +30,6 @@ from orchestrate_agents.specification.typescript import (
     blank_comments,
 )
 from orchestrate_agents.sql.parse import Table
-from orchestrator.deferred import dataclass
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
 from orchestrator.storage.atomic import sha256_bytes

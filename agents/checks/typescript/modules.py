@@ -14,21 +14,20 @@ from orchestrate_agents.specification.typescript import (
     exported,
     signatures,
 )
-from orchestrator.deferred import regex
 
 #: every module that another one names: imported, exported on, loaded while it runs
-_FROM = regex(r"(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)(['\"])([^'\"\n]+)\1")
-_LIST = regex(
+_FROM = re.compile(r"(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)(['\"])([^'\"\n]+)\1")
+_LIST = re.compile(
     r"^[ \t]*(?P<word>import|export)\s+(?:type\s+)?(?P<default>[A-Za-z_$][\w$]*\s*,?\s*)?"
     r"(?:\{(?P<names>[^}]*)\}\s*)?(?:from\s*(['\"])(?P<module>[^'\"\n]+)\4)?",
     re.MULTILINE,
 )
-_STAR = regex(r"^[ \t]*export\s*\*\s*from\s*(['\"])([^'\"\n]+)\1", re.MULTILINE)
-_DEFAULT = regex(
+_STAR = re.compile(r"^[ \t]*export\s*\*\s*from\s*(['\"])([^'\"\n]+)\1", re.MULTILINE)
+_DEFAULT = re.compile(
     r"^[ \t]*export\s+default\s+(?:async\s+)?(?:function\s*)?([A-Za-z_$][\w$]*)", re.MULTILINE
 )
-_STRING = regex(r"'([^'\\\n]{1,40})'|\"([^\"\\\n]{1,40})\"|`([^`\\$\n]{1,40})`")
-_NUMBER = regex(r"(?<![\w.$])\d{1,6}(?:\.\d+)?(?![\w.])")
+_STRING = re.compile(r"'([^'\\\n]{1,40})'|\"([^\"\\\n]{1,40})\"|`([^`\\$\n]{1,40})`")
+_NUMBER = re.compile(r"(?<![\w.$])\d{1,6}(?:\.\d+)?(?![\w.])")
 #: more of them would take long to try
 _MOST_LITERALS = 16
 

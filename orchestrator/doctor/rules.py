@@ -105,6 +105,8 @@ _ALL = (
          "give one of them another number", find=board.find_reused_numbers),
     Rule("conflict-file", "a version that could not be merged was set aside",
          "take over what you need, then delete it", find=board.find_in_folders),
+    Rule("other-suffix", "a markdown file has another name than `.md`, and is not read",
+         "rename it", find=board.find_in_folders),
     Rule("merge-conflict", "the file has an unfinished git merge", "finish the merge",
          in_notes=True),
     Rule("unreadable", "the file or folder cannot be read", "check its permissions",

@@ -179,6 +179,23 @@ def test_a_version_that_was_set_aside_is_told_and_hides_nothing(tmp_path: Path) 
     assert found(tmp_path) == [("conflict-file", f"03_BUILD/{aside.name}", 0)]
 
 
+@pytest.mark.parametrize("name", ["WO-2_x.markdown", "WO-2_x.MDX", "notes.mkd"])
+def test_markdown_by_another_name_is_told(tmp_path: Path, name: str) -> None:
+    lay(tmp_path, "03_BUILD/WO-1_x.md")
+    for other in (name, ".hidden.markdown", "markdown", "picture.png"):
+        (tmp_path / "_WORK_ORDERS/03_BUILD" / other).write_text("# A\n", encoding="utf-8")
+    assert found(tmp_path) == [("other-suffix", f"03_BUILD/{name}", 0)]
+
+
+def test_but_not_in_a_folder_that_is_ignored(tmp_path: Path) -> None:
+    lay(tmp_path, "03_BUILD/WO-1_x.md")
+    (tmp_path / "_WORK_ORDERS/site").mkdir()
+    (tmp_path / "_WORK_ORDERS/site/page.mdx").write_text("# A\n", encoding="utf-8")
+    assert found(tmp_path) == [("other-suffix", "site/page.mdx", 0)]
+    (tmp_path / "orchestrate.toml").write_text('[board]\nignore = ["site"]\n', encoding="utf-8")
+    assert found(tmp_path) == []
+
+
 # -- what tickets say of each other ------------------------------------------------------------
 
 

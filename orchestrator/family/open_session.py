@@ -124,6 +124,8 @@ class Opener:
                 mend_checkout(family)
             if settle:
                 family.make_up_commits()
+            if not create and not family.conducted:
+                _ = family.flow  # raises TicketError (code `not-conducted`)
             read = self._read_workflow(family, workflow)
             plan = self._make_plan(read, parent)
             if consent is not None or not family.conducted:
@@ -133,8 +135,6 @@ class Opener:
             if work:
                 self._load_agents(family, plan)
             if not family.conducted:
-                if not create:
-                    _ = family.flow  # raises TicketError (code `not-conducted`)
                 if first is None and needs_checkout(self.settings, plan):
                     # before the board moves, and this program makes a repository's first commit
                     begin_checkout(self.board.root, parent)

@@ -103,6 +103,12 @@ def cycle(work: Workspace) -> None:
         (merge_in_progress, ("run", "WO-512"), "busy"),
         (None, ("approve", "WO-512"), "not-conducted"),
         (None, ("verify", "WO-512"), "not-conducted"),
+        # what else is wrong with it does not matter before it is conducted
+        (
+            lambda w: change(w, "SOOP — First", "PAINTER — First"),
+            ("approve", "WO-512"),
+            "not-conducted",
+        ),
     ],
 )
 def test_what_cannot_begin_is_refused_and_nothing_is_lost(

@@ -34,7 +34,7 @@ from orchestrate_backend.trials.substance_names import SUBSTANCE_NAMES
 _HANDED = {"ketamine": ("esketamine", "arketamine")}
 _MOST_TOKENS = 16
 #: texts whose substances are kept
-_REMEMBERED = 4096
+_FINDS_KEPT = 4096
 #: names this long may be written as several words
 _LONG = 8
 
@@ -199,7 +199,7 @@ class SubstanceFinder:
     def find(self, text: str) -> tuple[NamedSubstance, ...]:
         """The substances that `text` names as given, in order."""
         if text not in self._found:
-            if len(self._found) >= _REMEMBERED:
+            if len(self._found) >= _FINDS_KEPT:
                 self._found.clear()
             # a record's texts are read again for each short form in them
             self._found[text] = tuple(self._look(text))

@@ -76,10 +76,10 @@ _NO_WORD = re.compile(r"[\W_]+")
 #: of what can be an inverted heading
 _MOST_PARTS, _MOST_WORDS = 3, 8
 #: texts of records that are read once
-_REMEMBERED = 4096
+_TEXTS_KEPT = 4096
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_TEXTS_KEPT)
 def plain_words(text: str) -> str:
     """`text` as lower-case words with one space between: "S(+)-Ketamine's" → "s ketamine"."""
     text = unicodedata.normalize("NFKD", text).casefold()
@@ -115,7 +115,7 @@ class Vocabulary:
     @cached_property
     def _hits_of(self) -> Callable[[str], tuple[tuple[str, tuple[str, ...]], ...]]:
         """The same, for the many records that say the same."""
-        return lru_cache(maxsize=_REMEMBERED)(self._find_hits)
+        return lru_cache(maxsize=_TEXTS_KEPT)(self._find_hits)
 
     def _find_hits(self, text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """The phrases in `text`, those of names and those of decoys, with what they stand for."""

@@ -125,7 +125,7 @@ def test_no_child_gets_a_key_that_need_not_have_it() -> None:
     assert TOKEN in plain_environment(keys=True).values()
     library = SimpleNamespace(pgexec=lambda *_, env: env)
     embedded._start_bare(library)
-    assert {TOKEN, ADDRESS}.isdisjoint(library.pgexec("pg_ctl").values())
+    assert {TOKEN, ADDRESS}.isdisjoint(library.pgexec("pg_ctl", []).values())
 
 
 def test_every_child_is_given_its_environment() -> None:

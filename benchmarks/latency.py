@@ -26,7 +26,7 @@ from watchdog.events import FileClosedEvent, FileSystemEvent, FileSystemEventHan
 from watchdog.observers import Observer
 
 SIZES = (2500, 5000, 10_000)
-#: seconds after its start at which the daemon has polled once; a minute later it does so again
+#: seconds from when the board is read until the daemon has polled it once
 _FIRST_POLL = 66.0
 _WORKFLOW = """\
 # A question
@@ -193,13 +193,13 @@ def measured(size: int, number: int, idle_seconds: float) -> dict[str, float]:
         )
         command = [*COMMAND, "-C", folder, "watch"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=bare_environment())
-        started = time.monotonic()
         try:
             # until it has read the board
             until_looked_at(root / "_WORK_ORDERS", last)
+            read = time.monotonic()
             took = samples(number, lambda n: held_and_back(root / "_WORK_ORDERS", names, n))
             # it examines the whole board once, with its first poll; from then on it is idle
-            time.sleep(max(2.0, started + _FIRST_POLL - time.monotonic()))
+            time.sleep(max(2.0, read + _FIRST_POLL - time.monotonic()))
             before = processor_seconds(process.pid)
             time.sleep(idle_seconds)
             idle = (processor_seconds(process.pid) - before) / idle_seconds * 100

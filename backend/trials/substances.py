@@ -26,7 +26,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from orchestrate_backend.trials.substance_names import SUBSTANCE_NAMES
 
@@ -176,8 +176,8 @@ class SubstanceFinder:
     def __init__(self) -> None:
         self._names = _known_names().copy()
         self._starred: list[str] = []
-        #: text → what was found in it, since the last name was added
-        self._found: dict[str, tuple[NamedSubstance, ...]] = {}
+        # a record's texts are read again for each short form in them
+        self._find = lru_cache(maxsize=_FINDS_KEPT)(self._look)
 
     def add(self, name: str, substance: str) -> None:
         """Let `name` stand for `substance`; one that ends in `*` for all that begin with it."""
@@ -186,7 +186,7 @@ class SubstanceFinder:
             plain += "*"
             self._starred.append(plain)
         self._names[plain] = substance
-        self._found.clear()
+        self._find.cache_clear()
 
     def whole(self, name: str) -> str | None:
         """The substance whose name is all of `name`, its handedness included."""
@@ -198,14 +198,9 @@ class SubstanceFinder:
 
     def find(self, text: str) -> tuple[NamedSubstance, ...]:
         """The substances that `text` names as given, in order."""
-        if text not in self._found:
-            if len(self._found) >= _FINDS_KEPT:
-                self._found.clear()
-            # a record's texts are read again for each short form in them
-            self._found[text] = tuple(self._look(text))
-        return self._found[text]
+        return self._find(text)
 
-    def _look(self, text: str) -> Iterator[NamedSubstance]:
+    def _look(self, text: str) -> tuple[NamedSubstance, ...]:
         text = _folded(text)
         hits = list(self._hits(text))
         covered = [(hit.start, hit.end) for hit in hits]
@@ -214,7 +209,7 @@ class SubstanceFinder:
             for m in _DIVIDE.finditer(text)
             if not any(start <= m.start() < end for start, end in covered)
         ]
-        return (hit for hit in hits if _is_given(text, hit, cuts))
+        return tuple(hit for hit in hits if _is_given(text, hit, cuts))
 
     def _hits(self, text: str) -> Iterator[NamedSubstance]:
         tokens = list(_TOKEN.finditer(text))

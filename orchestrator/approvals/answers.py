@@ -120,12 +120,11 @@ def _statuses_twice(session: Session) -> Iterator[str]:
     for member in session.family.requested_statuses():
         ticket = session.family.ticket(member)
         where = ticket.path.relative_to(session.board.root)
-        for key in ticket.spelt.get("status", ["status"]):
-            for line, text in ticket.document.said_otherwise(key):
-                yield (
-                    f"{where}:{line}: `{key}: {text}` and `{key}: {ticket.document.text(key)}` of "
-                    f"{member} contradict each other, and neither is taken: remove one"
-                )
+        for line, said, last in ticket.contradictions("status"):
+            yield (
+                f"{where}:{line}: `{said}` and `{last}` of {member} contradict each other, "
+                "and neither is taken: remove one"
+            )
 
 
 def _carry_out_status(session: Session, member: str, status: str) -> bool:

@@ -111,7 +111,7 @@ def outcome_at_rest(
         return None
     require_quiet(board.root)
     board.look()
-    if board.is_to_be_swept or board.duplicate_ids() or stale_writes.are_pending(board):
+    if board.is_to_be_swept or board.duplicate_ids() or stale_writes.pending_saves(board):
         return None
     if any(other_worktrees(board.root)):
         return None

@@ -19,6 +19,7 @@ from typing import Any
 from orchestrator.changes.compare import Change, paths_of
 from orchestrator.changes.snapshot import Snapshot, WorkTree
 from orchestrator.family.blockers import covers
+from orchestrator.storage import syscalls
 
 #: the name of what is kept of an attempt: its stage and number
 _ATTEMPT = re.compile(r"attempt\.(\d+)\.(\d+)\.json", re.ASCII)
@@ -286,11 +287,7 @@ def write(file: Path, data: bytes, spare: Path | None = None) -> None:
     if fd is None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         temporary = f"{temporary}.new"
-        try:
-            fd = os.open(temporary, flags, 0o666)
-        except FileNotFoundError:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(temporary, flags, 0o666)
+        fd = syscalls.open_in_folder(temporary, flags)
     with FileIO(fd, "wb") as opened:
         opened.write(data)
         opened.truncate()

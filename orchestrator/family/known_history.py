@@ -19,7 +19,7 @@ from typing import Any
 from orchestrator.errors import GitAtWorkError, TicketError, UnsafePathError
 from orchestrator.git.activity import branch_in_hand
 from orchestrator.git.repository import other_worktrees
-from orchestrator.storage import signing
+from orchestrator.storage import signing, syscalls
 from orchestrator.storage.atomic import read, sha256_bytes
 from orchestrator.storage.history import DEFERRED, History, Record, canonical, has_signature
 from orchestrator.storage.real_paths import real_folder
@@ -64,11 +64,7 @@ class KnownHistory:
     def _write(self, said: dict[str, Any]) -> None:
         data = json.dumps(said).encode("utf-8")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            fd = os.open(self.path, flags, 0o666)
-        except FileNotFoundError:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self.path, flags, 0o666)
+        fd = syscalls.open_in_folder(os.fspath(self.path), flags)
         try:
             # at once, over what it held: a process that is killed leaves the one or the other
             os.pwrite(fd, data.ljust(os.fstat(fd).st_size), 0)

@@ -122,7 +122,6 @@ class Opener:
             family, tickets = self._lock_family(history, tickets, committer)
             if settle:
                 mend_checkout(family)
-            if settle:
                 family.make_up_commits()
             if not create and not family.conducted:
                 _ = family.flow  # raises TicketError (code `not-conducted`)

@@ -8,7 +8,6 @@ person did not see the question. The last versions of each ticket are kept for t
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import glob
 import os
@@ -159,13 +158,14 @@ def _take_up(board: Board, kept: Path) -> bool:
     return True
 
 
-def are_pending(board: Board) -> bool:
-    """Whether a process was killed between moving saves away and merging them."""
+def pending_saves(board: Board) -> list[Path]:
+    """What was moved away and not merged yet, as the process that did it was killed."""
+    strays = board.root / _STRAYS
     try:
-        names = os.listdir(board.root / _STRAYS)  # noqa: PTH208 - called often
+        names = os.listdir(strays)  # noqa: PTH208 - called often
     except OSError:
-        return False
-    return any(name.endswith(_PENDING) for name in names)
+        return []
+    return [strays / name for name in sorted(names) if name.endswith(_PENDING)]
 
 
 def merge_stale_files(board: Board, id: str) -> list[MergedSave]:
@@ -173,10 +173,7 @@ def merge_stale_files(board: Board, id: str) -> list[MergedSave]:
 
     Leaves what is not such a save (two tickets with one id, a copy of an unconducted ticket).
     """
-    strays, pending = board.root / _STRAYS, list[Path]()
-    with contextlib.suppress(OSError):
-        # a process was killed between moving these away and merging them
-        pending = sorted(strays.glob(f"*{_PENDING}"))
+    strays, pending = board.root / _STRAYS, pending_saves(board)
     if not pending and not board.duplicate_ids():
         return []
     conducted = _find_parent(board, id)

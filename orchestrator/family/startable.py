@@ -84,16 +84,14 @@ def require_startable_status(board: Board, ticket: Ticket, accepted: Container[s
             )
     is_twice = any(found.code == "duplicate-key" for found in ticket.diagnoses)
     for name in ("id", "status", "parent") if is_twice else ():
-        for key in ticket.spelt.get(name, [name]):
-            for line, text in ticket.document.said_otherwise(key):
-                last = ticket.document.text(key)
-                raise TicketError(
-                    f"`{key}: {text}` and `{key}: {last}` contradict each other",
-                    path=ticket.path,
-                    line=line,
-                    code="key-contradiction",
-                    hint="remove the line that is wrong",
-                )
+        for line, said, last in ticket.contradictions(name):
+            raise TicketError(
+                f"`{said}` and `{last}` contradict each other",
+                path=ticket.path,
+                line=line,
+                code="key-contradiction",
+                hint="remove the line that is wrong",
+            )
     status = ticket.status or ""
     role = board.folders.role_of_status(status)
     if not status or (role is not None and not role.at_rest) or verb_of(status):

@@ -203,6 +203,15 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def open_in_folder(path: str, flags: int) -> int:
+    """A descriptor of a file that may be lost, whose folder is made if it is not there."""
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o666)
+
+
 def sync_folder(path: Path) -> None:
     """Make a folder's names durable."""
     _notify("sync folder", path)

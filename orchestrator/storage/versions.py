@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from orchestrator.storage import syscalls
+
 #: how many earlier versions of a ticket are kept to merge with
 KEPT = 32
 #: what the conductor wrote last; two files, so that one is whole while the other is written
@@ -108,11 +110,7 @@ class Versions:
 
     def _write(self, name: str, data: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            fd = os.open(f"{self._place}/{name}", flags, 0o666)
-        except FileNotFoundError:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            fd = os.open(f"{self._place}/{name}", flags, 0o666)
+        fd = syscalls.open_in_folder(f"{self._place}/{name}", flags)
         try:
             os.pwrite(fd, data, 0)
             os.ftruncate(fd, len(data))

@@ -12,6 +12,8 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
+from orchestrator.storage import syscalls
+
 #: set by whoever starts an agent: the board's workspace, for whatever runs in the agent's place
 AGENT_OF = "ORCHESTRATE_AGENT_OF"
 #: time (ns) and seal of one write; how many are kept of each name
@@ -39,21 +41,13 @@ def remember(path: Path, data: bytes) -> None:
         return
     with contextlib.suppress(OSError):
         # written over in place: emptying a file first makes some file systems write it out at once
-        fd = _open(_place(folder, name))
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = syscalls.open_in_folder(_place(folder, name), flags)
         try:
             held = os.pread(fd, _ENTRY * _KEPT, 0)
             os.pwrite(fd, (held + stamp + seal)[-_ENTRY * _KEPT :], 0)
         finally:
             os.close(fd)
-
-
-def _open(place: str) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        return os.open(place, flags, 0o666)
-    except FileNotFoundError:
-        Path(place).parent.mkdir(parents=True, exist_ok=True)
-        return os.open(place, flags, 0o666)
 
 
 def was_written(path: Path, data: bytes, since: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -267,6 +267,13 @@ class Ticket:
             return next(filter(None, map(self.document.line_of, keys)), 0)
         except (OSError, OrchestrateError):
             return 0
+
+    def contradictions(self, name: str) -> Iterator[tuple[int, str, str]]:
+        """(line, what it says, what the last one says) of entries of one key that differ."""
+        for key in self.spelt.get(name, [name]):
+            last = f"{key}: {self.document.text(key)}"
+            for line, text in self.document.said_otherwise(key):
+                yield line, f"{key}: {text}", last
 
     def is_unchanged(self) -> bool:
         """Whether the file still has the bytes that the ticket was read from or written to."""

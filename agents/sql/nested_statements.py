@@ -22,7 +22,8 @@ from orchestrate_agents.sql.parse import (
 UNKNOWN = "only_the_run_knows"
 
 _MAX_DEPTH = 6
-#: PL/pgSQL's own numbers of how a text is parsed
+#: PL/pgSQL's own numbers of how a text is parsed; from the last one on it assigns, to a name of
+#: one part, two or three
 _STATEMENT, _ASSIGNMENT = 0, 3
 _EXECUTES = ('"PLpgSQL_stmt_dynexecute":', '"PLpgSQL_stmt_dynfors":', '"dynquery":')
 
@@ -192,7 +193,7 @@ def _targets(part: dict[str, Any], datums: list[dict[str, Any]]) -> list[str]:
 def _expression(query: str, mode: int) -> Any:
     from pglast.parser import ParseError
 
-    source = query.split(":=", 1)[1] if mode == _ASSIGNMENT and ":=" in query else query
+    source = query.split(":=", 1)[1] if mode >= _ASSIGNMENT and ":=" in query else query
     try:
         return expression(source)
     except (ParseError, IndexError):

@@ -149,6 +149,8 @@ class DatabaseSettings(Table):
     """`[database]`: the target of effects. Chosen here, never by the environment."""
 
     target: Literal["embedded", "postgres", "supabase"] = "embedded"
+    #: the target's PostgreSQL; 0 for what `supabase/config.toml` says
+    major_version: int = Field(default=0, ge=0, le=99)
 
 
 class AllowedCommand(Table):

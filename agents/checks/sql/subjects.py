@@ -20,10 +20,15 @@ from orchestrate_agents.sql.parse import SqlError, parse_migration
 from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_agents.sql.reverse import is_down
+from orchestrate_agents.sql.server_versions import PROJECT_FILE, target_server
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Context, Result, failed, parameter_type, proven, unproven
+from orchestrator.settings.board import FILE
 
 _MAX_BYTES = 2_000_000
+_UNKNOWN_SERVER = (
+    f"which one it has, neither database.major_version ({FILE}) nor {PROJECT_FILE} says"
+)
 _IN_TICKET = re.compile(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.sql)`")
 _SQL = ("sql", "postgresql", "postgres", "psql", "pgsql", "")
 
@@ -179,6 +184,16 @@ def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
         return failed(f"{path} cannot be applied: {proof.first}", str(path), base=proof.base)
     if proof.open:
         ctx.reserve(f"{path} may do something else on the target: {proof.open}")
+    server = target_server(ctx.root, ctx.settings)
+    newer = server.lacks(text, base)
+    certain = [n for n in newer if not n.guarded] if server.major is not None else []
+    if certain:
+        needs = "; ".join(map(str, certain[:3]))
+        has = f"the target has {server.major} ({server.source})"
+        return failed(f"{path} cannot be applied to the target: {needs}, {has}", str(path))
+    if newer:
+        whose = f"{server.source} says {server.major}" if server.major else _UNKNOWN_SERVER
+        ctx.reserve(f"{path} may not be applicable to the target: {newer[0]}; {whose}")
     return Subject(str(path), text, proof, base)
 
 

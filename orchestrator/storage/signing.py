@@ -150,12 +150,13 @@ def _private_key(path: str) -> Ed25519PrivateKey | None:
     file = Path(path)
     if not file.is_absolute():
         return None
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         if written := _OWN_FORM.fullmatch(file.read_bytes()):
             # as it is made below; to read any other form, that of every kind of key is imported
             der = base64.b64decode(written["der"])
             if len(der) == len(_ED25519) + 32 and der.startswith(_ED25519):
                 return Ed25519PrivateKey.from_private_bytes(der[len(_ED25519) :])
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
     with contextlib.suppress(OSError):
@@ -168,7 +169,7 @@ def _private_key(path: str) -> Ed25519PrivateKey | None:
             _create(file, new)
     try:
         found = serialization.load_pem_private_key(file.read_bytes(), None)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm, InternalError):
         return None
     return found if isinstance(found, Ed25519PrivateKey) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -227,6 +228,22 @@ def test_a_key_of_another_form_is_read_too(tmp_path: Path, monkeypatch: pytest.M
         signing._own_key.cache_clear()
         file.write_bytes(form)
         assert signing.own_key() == ""
+
+
+@pytest.mark.parametrize(("at", "value"), [(0, 0), (9, 0), (11, 0), (11, 0x6F), (13, 0xFF)])
+def test_a_damaged_key_is_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, value: int
+) -> None:
+    file = tmp_path / "key.pem"
+    monkeypatch.setenv("ORCHESTRATE_SIGNING_KEY", str(file))
+    assert signing.own_key()
+    begin, middle, end = file.read_bytes().splitlines(keepends=True)
+    der = bytearray(base64.b64decode(middle))
+    der[at] = value
+    file.write_bytes(begin + base64.b64encode(der) + b"\n" + end)
+    signing._private_key.cache_clear()
+    signing._own_key.cache_clear()
+    assert signing.own_key() == ""
 
 
 def test_prose_of_a_ticket_is_not_tried_as_headings(

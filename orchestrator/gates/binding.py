@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.gates.checks import Check, Phase
 from orchestrator.gates.evidence import find_evidence
 from orchestrator.gates.expressions import MEANING
+from orchestrator.gates.wording import normalize, present_tense, strip_labels
 
 if TYPE_CHECKING:
     from orchestrator.gates.proof_cache import ProofCache
@@ -49,47 +50,6 @@ _VERB = re.compile(
     re.IGNORECASE,
 )
 
-#: a statement's number, mark or reference is not a word of it: `#1`, `AC-2:`, `[P]`, ✅, `(#12)`
-_KNOWN_ID = r"(?:AC|FR|NFR|REQ|SC|US|UC|TC|T|R)[-_ #]?\d+(?:\.\d+)*[a-z]?"
-#: UTF-8 and ISO-8601 are not references
-_ID = rf"(?:{_KNOWN_ID}|(?!UTF|ISO|RFC|SHA|HTTP|TLS|ES|MD|IP|IPV)[A-Z]{{1,8}}-?\d+(?:\.\d+)*)"
-#: “should” and “optional” are left: they say that it need not hold
-_FORCE = r"(?:must(?: have)?|required|mandatory|blocker|critical|mvp|P\d?|p[0-4])"
-_SIGNS = r"(?:[✅☑✔✓⬜🔲☐🟢🔴🟡🟠🔵⭐🎯📌🔹▪•→❗]\ufe0f?\s*)"
-_LEADING_LABEL = re.compile(
-    rf"""(?x) ^ (?: {_SIGNS}+ (?=\S)
-      | [*_]{{0,2}} (?:
-            [\[(]\s*(?: {_ID} | (?i:{_FORCE}) | [ xX]? | \d+(?:\.\d+)* | [a-z] )\s*[\])]
-          | \# \d+ | \d+ (?: \.\d+ )* (?= [.):*_] ) | \d+ (?: \.\d+ )+ (?=\s+[`A-Z])
-          | (?:[a-z]|[ivx]{{1,4}}) \) | (?:[A-Z]\d{{0,2}}|[ivx]{{1,4}}) \. (?=\s+[`A-Z])
-          | (?i:criterion|acceptance(?:\ criterion)?|scenario|requirement|check|item|case)
-            \s* \#? \d+ (?=\s*[:.)—–-])
-          | {_KNOWN_ID} | [A-Z][A-Z0-9]{{0,6}} [-_]? \d+
-            (?: [-_.] [A-Z]{{1,4}} -? \d+ )* (?= [*_]{{0,2}} : )
-          | (?i:{_FORCE}) (?= [*_]{{0,2}} : ) )
-        (?: \s* [\[(] (?i:{_FORCE}) [\])] )? [.):]? [*_]{{0,2}} [.:)]? (?: \s* [|–—-] )?
-        (?: \s+ | (?<=[\]):|]) ) (?= \S )
-    )""".replace(_KNOWN_ID, _KNOWN_ID.replace(" #", r"\ \#"))
-)
-_LEAD_IN = re.compile(r"^(\*\*|__)(?P<words>\w[\w /-]{1,39}):?\1:?(?:\s+[—–-])?\s+(?=\S)")
-_NUMBER = r"(?:(?:[Ss]ee |cf\. |[Rr]efs? |[Cc]loses |[Ff]ixes )?#\d+)"
-_IDS = rf"(?:{_ID}(?:\s*[,&/]\s*{_ID})*|(?i:{_FORCE}))"
-_TRAILING_LABEL = re.compile(
-    rf"\s*(?:{_SIGNS}|\((?:{_NUMBER}|{_IDS})\)"
-    rf"|\[(?:{_NUMBER}|{_IDS}|\^?\d{{1,3}})\](?:\([^)\s]*\))?"
-    rf"|\(\[(?:{_NUMBER}|{_IDS})\]\([^)\s]*\)\)|\s#\d{{1,5}}|[;,!]"
-    # of Obsidian: a block's id, a link to a ticket, a day; a comment
-    rf"|\s\^[A-Za-z\d-]+|\s\[\[{_IDS}\]\]|\s[📅⏳🛫➕]\ufe0f? ?\d{{4}}-\d\d-\d\d|\s<!--[^<>]*-->)$"
-)
-_WRAPPED = re.compile(r"^(?P<mark>\*\*|__|[*_\"])(?=\S)(?P<words>(?:(?!(?P=mark)).)+)(?P=mark)$")
-#: a lead-in with one of these says how much of the statement counts
-_QUALIFIED = re.compile(
-    r"\b(?:out of scope|later|future|nice|stretch|wont|todo|example|known|bad|old|draft|open|"
-    r"(?:forbid|prohibit|disallow|avoid|reject|exclu|remov|delet|drop|deprecat|obsolete|defer|skip|"
-    r"ignor|fail|broken|missing|lack|prevent|block|pending|question)\w*)\b",
-    re.IGNORECASE,
-)
-
 
 @dataclass(frozen=True)
 class Binding:
@@ -101,29 +61,6 @@ class Binding:
     problem: str = ""
     #: its statement names the evidence: this counts where it is refuted, and not where it is open
     beside: bool = False
-
-
-def normalize(text: str) -> str:
-    """A claim without list mark, bold marks around code, final stop and double spaces."""
-    text = re.sub(r"\s+", " ", text).strip()
-    text = re.sub(r"(\*\*|__)(`[^`]+`)\1", r"\2", text)
-    text = re.sub(r"^[-*]\s+(\[[ xX]\]\s*)?", "", text)
-    return text.rstrip(".").strip()
-
-
-def strip_labels(text: str) -> str:
-    """A normalized statement without the labels before and behind its words."""
-    before = ""
-    while text != before:
-        before = text
-        text = _TRAILING_LABEL.sub("", _LEADING_LABEL.sub("", text))
-        if wrapped := _WRAPPED.match(text):
-            text = wrapped["words"]
-        said = _LEAD_IN.match(text)
-        if said and not (_TIED.search(said["words"]) or _QUALIFIED.search(said["words"])):
-            text = text[said.end() :]
-        text = normalize(text)
-    return text
 
 
 #: claim → (number of a check, place of its pattern, words of the parameters) of those that fit
@@ -179,6 +116,15 @@ class Binder:
         # what looks like a label may be a word: `WO-7: …` is tried as it is written first
         if any(claim.check is None for claim in bound) and (bare := strip_labels(text)) != text:
             bound = self._bind_named(bare) or self._bind(bare)
+            text = bare
+        if any(claim.check is None for claim in bound):
+            # “must have” demands what “has” says
+            for said in present_tense(text):
+                as_said = self._bind_named(said) or self._bind(said)
+                if all(claim.check is not None for claim in as_said):
+                    # where it is one claim, that has the statement's own words
+                    one = len(as_said) == 1
+                    return (replace(as_said[0], claim=text),) if one else as_said
         return bound
 
     def _bind_named(self, text: str) -> tuple[Binding, ...]:

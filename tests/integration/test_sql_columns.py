@@ -24,7 +24,9 @@ CREATE TABLE orders (
   created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE TABLE jots (word text, created_at timestamptz);
-CREATE VIEW open_orders AS SELECT id FROM orders;
+CREATE VIEW open_orders WITH (security_invoker = true) AS SELECT id FROM orders;
+DROP TABLE IF EXISTS carts, public.baskets;
+REVOKE ALL ON jots FROM anon;
 """
 
 
@@ -72,6 +74,17 @@ def services() -> Iterator[Services]:
         ("`note` is the primary key of `orders`", "failed"),
         ("All tables have a primary key", "failed"),
         ("All tables have a `created_at` column", "failed"),
+        ("Table `carts` no longer exists", "proven"),
+        ("The `carts` and `baskets` tables do not exist", "proven"),
+        ("The migration drops the table `carts`", "proven"),
+        ("Table `orders` is dropped", "failed"),
+        ("Table `crates` does not exist", "unproven"),
+        ("The migration does not drop any table", "failed"),
+        ("The migration never drops any column", "proven"),
+        ("`jots` must not be readable by anon", "proven"),
+        ("`customers` is readable by anon", "proven"),
+        ("No table is writable by anon", "failed"),
+        ("`customers` is only writable by service_role", "failed"),
         ("View `open_orders` exists", "proven"),
         ("View `closed_orders` exists", "failed"),
         ("Enum type `order_status` exists", "proven"),

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
-from orchestrator.gates.binding import LONGEST_CLAIM, Binder, Binding, nearest, normalize, stub
+from orchestrator.gates.binding import LONGEST_CLAIM, Binder, Binding, nearest, stub
 from orchestrator.gates.checks import Check, Context, Phase, Result, proven
 from orchestrator.gates.expressions import compile_pattern
 from orchestrator.gates.loading import load_checks
 from orchestrator.gates.proof_cache import ProofCache
+from orchestrator.gates.wording import normalize
 
 
 def holds(ctx: Context, **arguments: object) -> Result:

@@ -348,6 +348,13 @@ def test_amounts_are_read(text: str, low: int, high: int | None) -> None:
         ("`price` is unique in `data/rooms.csv`", Verdict.FAILED),
         ("every row of `data/rooms.csv` is unique", Verdict.PROVEN),
         ("`rooms.csv` has 3 rows", Verdict.FAILED),
+        ("`data/rooms.csv` has exactly 2 columns", Verdict.PROVEN),
+        ("`data/rooms.csv` has 3 columns", Verdict.FAILED),
+        ("`data/rooms.csv` must have at least 3 columns", Verdict.FAILED),
+        ("`data/rooms.csv` contains no duplicates", Verdict.PROVEN),
+        ("`data/rooms.csv` has no duplicate codes", Verdict.PROVEN),
+        ("Every row in `data/rooms.csv` has a unique floor", Verdict.FAILED),
+        ("No two rows of `data/rooms.csv` have the same floor", Verdict.FAILED),
     ],
 )
 def test_columns_by_name(tmp_path: Path, claim: str, said: Verdict) -> None:

@@ -108,8 +108,11 @@ def _repeated_rows(file: SeedFile, key: Sequence[str]) -> Iterator[Fault]:
 
 
 @check(
-    "{path:csvfile} has no duplicate rows",
-    "no duplicate rows [in {path:csvfile}]",
+    "{path:csvfile} (has|contains) no (duplicate|duplicated|repeated) (rows|records|lines)",
+    "{path:csvfile} (has|contains) no duplicates",
+    "[there are] no (duplicate|duplicated|repeated) (rows|records) [in {path:csvfile}]",
+    "[there are] no duplicates in {path:csvfile}",
+    "{path:csvfile} is free of (duplicates|duplicate rows)",
     "every row [of {path:csvfile}] is unique",
     name="csv.unique-rows",
     examples=("`data/branches.csv` has no duplicate rows",),
@@ -138,6 +141,11 @@ def has_unique_rows(ctx: Context, path: str = "") -> Result:
     "{path:csvfile} (is|are) unique",
     "[the] [column] {column:csvcolumn} [column] (is|are) unique in {path:csvfile}",
     "(every|each) {column:csvcolumn} [value] (of|in) {path:csvfile} is unique",
+    "(every|each) (row|record) (of|in) {path:csvfile} has [(a|an|its own)] "
+    "(unique|different|distinct) {column:csvcolumn}",
+    "no two (rows|records) (of|in) {path:csvfile} (have|share) the same {column:csvcolumn}",
+    "{path:csvfile} (has|contains) no (duplicate|duplicated|repeated) {column:csvcolumn} [values]",
+    "[there are] no (duplicate|duplicated|repeated) {column:csvcolumn} [values] in {path:csvfile}",
     name="csv.unique-column",
     examples=("the column `code` of `data/branches.csv` is unique",),
 )
@@ -203,6 +211,26 @@ def has_columns(ctx: Context, path: str = "", columns: tuple[str, ...] = ()) -> 
         return f"{file.path}: the {len(wanted_in(file))} columns as specified"
 
     return judge_files(seed_files(ctx, path), "columns", find_faults, conclude)
+
+
+@check(
+    "{path:csvfile} (has|contains) {wanted:amount} (column|columns|fields)",
+    "the header of {path:csvfile} (has|names) {wanted:amount} (column|columns|fields)",
+    name="csv.column-count",
+    examples=("`data/branches.csv` has exactly 3 columns",),
+)
+def has_column_count(ctx: Context, path: str, wanted: Amount) -> Result:
+    """Counts the columns that the header names; every row has to have as many cells."""
+
+    def conclude(file: SeedFile) -> Result:
+        there = file.sheet.columns
+        verdict = proven if wanted.holds(len(there)) else failed
+        said = f"{file.path} has {len(there)} columns ({', '.join(there)}), wanted {wanted}"
+        return verdict(said, file.path, columns=len(there))
+
+    return judge_files(
+        seed_files(ctx, path), "malformed rows", lambda file: file.sheet.faults, conclude
+    )
 
 
 @check(

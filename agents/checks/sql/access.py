@@ -270,6 +270,8 @@ _MAY = "(can|may|is able to|is allowed to)"
     "{role:role} (has|have) {can:nothing} {verbs:verbs} [access] [to {tables:tables}]",
     "{tables:tables} {can:may} be {verbs:verbs} by {role:role}",
     f"{{can:nothing}} (table|tables) {_MAY} be {{verbs:verbs}} by {{role:role}}",
+    "{tables:tables} {can:be} {verbs:able} (by|to|for) {role:role}",
+    "{can:nothing} (table|tables) (is|are) {verbs:able} (by|to|for) {role:role}",
     name="sql.role-can",
     version=3,
     examples=(
@@ -313,6 +315,9 @@ def role_can(
     "{tables:tables} (can|may) only be {verbs:verbs} by {role:role}",
     "{tables:tables} (can|may) be {verbs:verbs} only by {role:role}",
     "{tables:tables} (can|may) be {verbs:verbs} by {role:role} only",
+    "{tables:tables} (is|are) only {verbs:able} (by|to|for) {role:role}",
+    "{tables:tables} (is|are) {verbs:able} only (by|to|for) {role:role}",
+    "{tables:tables} (is|are) {verbs:able} (by|to|for) {role:role} only",
     "{verbs:verbs} (is|are) (only possible|possible only|allowed only|only allowed|restricted) "
     "(for|to|by|as) {role:role}",
     name="sql.only-role-can",

@@ -19,9 +19,16 @@ from orchestrate_agents.checks.sql.subjects import (
     tables_meant,
 )
 from orchestrate_agents.sql.catalog import RealColumn, Relation
-from orchestrate_agents.sql.parse import Column, SqlError, expression, printed, tables_of
+from orchestrate_agents.sql.parse import (
+    Column,
+    SqlError,
+    expression,
+    parse_migration,
+    printed,
+    tables_of,
+)
 from orchestrate_agents.sql.prove import Proof, prove
-from orchestrator.gates.checks import Context, Result, Verdict, check, unproven
+from orchestrator.gates.checks import Context, Result, Verdict, check, proven, unproven
 
 _EVERY = Tables()
 
@@ -54,6 +61,45 @@ def tables_made(ctx: Context, tables: Tables, which: Which | None = None) -> Res
         return subject.failed(f"{subject.path}: {relations}")
     good = ", ".join(f"{t.name} ({len(t.columns)} columns)" for t in relations)
     return _result(subject, subject.proof.misshapen, f"{subject.path} makes {good}")
+
+
+@check(
+    "{tables:saidtables} (does|do) not exist [(any more|anymore|any longer|afterwards)]",
+    "{tables:saidtables} (no longer exist|no longer exists|is gone|are gone)",
+    "{tables:saidtables} (is|are|was|were) (dropped|removed|deleted) [(by|in) {which:migration}]",
+    "{which:migration} (drops|removes|deletes) {tables:tables}",
+    "there is no (longer|more) (a|the) {tables:saidtables}",
+    name="sql.tables-gone",
+    examples=("Table `old_orders` no longer exists", "The migration drops the table `old_orders`"),
+)
+def tables_gone(ctx: Context, tables: Tables, which: Which | None = None) -> Result:
+    """None of the tables is there after the migration ran, and it drops those that it may find."""
+    if not tables.names:
+        return unproven("name the tables that are to be gone")
+    subject = subject_of(ctx, which)
+    if isinstance(subject, Result):
+        return subject
+    there = {name for kind, name, _ in subject.proof.catalog if kind in ("table", "view")}
+    left = [name for name in tables.names if {name, f"public.{name}"} & there]
+    if left:
+        return subject.failed(f"{subject.path}: {', '.join(left)} is still there afterwards")
+    drops = parse_migration(subject.text).of("DropStmt")
+    named = {
+        part.sval
+        for statement in drops
+        for item in statement.node.objects
+        for part in (item if isinstance(item, tuple) else ())[-1:]
+    }
+    unknown = [n for n in tables.names if n.rpartition(".")[2] not in named]
+    if unknown:
+        return unproven(
+            f"{subject.path} does not drop {', '.join(unknown)}: whether the target has it is "
+            "not known",
+            subject.path,
+        )
+    return proven(
+        f"{', '.join(tables.names)} is gone afterwards ({subject.proof.base})", subject.path
+    )
 
 
 @check(

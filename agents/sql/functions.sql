@@ -15,7 +15,8 @@ WHERE n.nspname NOT LIKE 'pg\_%%'
   AND n.nspname NOT IN ('information_schema', 'auth', 'extensions', 'proof_watch', 'storage', 'realtime',
                         'vault', 'cron', 'net')
 UNION ALL
-SELECT 'view', n.nspname, c.relname, NOT coalesce('security_invoker=true' = ANY (c.reloptions), false),
+SELECT 'view', n.nspname, c.relname, NOT coalesce((SELECT bool_or(o.option_value::boolean) FROM pg_options_to_table(c.reloptions) o
+                     WHERE o.option_name = 'security_invoker'), false),
        '', pg_get_viewdef(c.oid), '{}'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('v', 'm') AND n.nspname NOT LIKE 'pg\_%%' AND n.nspname <> 'information_schema'

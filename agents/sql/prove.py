@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -37,6 +38,9 @@ from orchestrate_agents.sql.steady import Questions
 from orchestrate_agents.sql.unmet import left_open, not_run, would_do
 from orchestrate_backend.targets.supabase_setup import API_ROLES
 from orchestrator.gates.checks import Services
+
+#: an option is kept as it was written
+_INVOKED = re.compile(r"\bsecurity_invoker=(?:t(?:r(?:ue?)?)?|on|y(?:es?)?|1)(?!\w)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,12 @@ class Proof:
         """Whether a second run stops only for want of IF NOT EXISTS in ALTER PUBLICATION."""
         again = self.second is not None and self.second.code == "42710"
         return again and "member of publication" in str(self.second) and not self.misshapen
+
+    @property
+    def invoked(self) -> frozenset[str]:
+        """The views that run with the rights of who asks them, by qualified name."""
+        views = (entry for entry in self.catalog if entry[0] == "view")
+        return frozenset(name for _, name, text in views if _INVOKED.search(text))
 
     def relation(self, name: str) -> Relation | None:
         """The table or view of that name, with or without its schema."""

@@ -289,6 +289,8 @@ def test_without_a_specification_settings_and_roles_of_honest_work_are_no_failur
         ("CREATE INDEX IF NOT EXISTS pots_title ON public.pots (title);", P),
         ("CREATE FUNCTION public.one() RETURNS int LANGUAGE sql AS 'SELECT 1';", P),
         ("CREATE VIEW public.v WITH (security_invoker = true) AS SELECT * FROM public.pots;", P),
+        ("CREATE VIEW public.v WITH (security_invoker = ON) AS SELECT * FROM public.pots;", P),
+        ("CREATE VIEW public.v WITH (security_invoker = off) AS SELECT * FROM public.pots;", F),
         ("CREATE VIEW public.v AS SELECT * FROM public.pots;", F),
         ("CREATE MATERIALIZED VIEW public.v AS SELECT * FROM public.pots;", F),
         (policy("true"), F),

@@ -24,7 +24,7 @@ CREATE TABLE orders (
   created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE TABLE jots (word text, created_at timestamptz);
-CREATE VIEW open_orders WITH (security_invoker = true) AS SELECT id FROM orders;
+CREATE VIEW open_orders WITH (security_invoker = on) AS SELECT id FROM orders;
 DROP TABLE IF EXISTS carts, public.baskets;
 REVOKE ALL ON jots FROM anon;
 """

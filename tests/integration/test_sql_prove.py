@@ -180,6 +180,7 @@ def test_a_view_with_its_owners_rights_shows_as_an_opening(services: Services) -
     tight = prove(RLS + "CREATE VIEW v WITH (security_invoker) AS SELECT a FROM t;", services)
     assert access(leaky, "anon", "v") == "SIUD"
     assert access(tight, "anon", "v") == ""
+    assert (leaky.invoked, tight.invoked) == (frozenset(), frozenset({"public.v"}))
 
 
 @pytest.mark.parametrize(

@@ -95,11 +95,19 @@ def _unprotected(tables: Sequence[Relation]) -> Iterator[str]:
     yield from (f"{t.name} has row level security off" for t in tables if not t.rls)
 
 
-def _side_doors(subject: Subject, role: str, verbs: Sequence[str]) -> Iterator[str]:
-    """Views that run with their owner's rights hand out what policies refuse."""
-    views = [r for r in subject.proof.relations if not r.is_table]
-    for opening in _openings(subject, views, role, verbs):
-        yield f"{opening}, a view with its owner's rights"
+def _side_doors(subject: Subject, tables: Tables, role: str, verbs: Sequence[str]) -> Iterator[str]:
+    """Views that run with their owner's rights hand out what policies refuse.
+
+    Those with the rights of who asks count where a claim is about all that there is.
+    """
+    invoked = subject.proof.invoked
+    for view in subject.proof.relations:
+        asks_as_caller = view.qualified in invoked
+        if view.is_table or (asks_as_caller and tables.names):
+            continue
+        whose = "" if asks_as_caller else " with its owner's rights"
+        for opening in _openings(subject, [view], role, verbs):
+            yield f"{opening}, a view{whose}"
 
 
 def _meant(ctx: Context, tables: Tables) -> tuple[Subject, tuple[Relation, ...]] | Result:
@@ -190,7 +198,7 @@ def only_for(
     for other in API_ROLES[: API_ROLES.index(allowed) + 1]:
         verbs = [v for v in VERBS if other != allowed or v not in verb]
         problems += _openings(subject, relations, other, verbs)
-        problems += _side_doors(subject, other, verbs)
+        problems += _side_doors(subject, tables, other, verbs)
         more = beyond_claim(ctx, subject, (other,), verbs)
         problems += more.problems
         blind += more.unknown
@@ -247,7 +255,7 @@ def rls_prevents(ctx: Context, role: str, verbs: tuple[str, ...]) -> Result:
         return found
     subject, relations = found
     problems = [*_unprotected(relations), *_openings(subject, relations, role, verbs)]
-    problems += _side_doors(subject, role, verbs)
+    problems += _side_doors(subject, _EVERY, role, verbs)
     more = beyond_claim(ctx, subject, (role,), verbs)
     problems += more.problems
     names = ", ".join(t.name for t in relations)
@@ -294,7 +302,7 @@ def role_can(
     if can is not Can.MAY:
         refused = verbs if can is Can.MAY_NOT else [v for v in VERBS if v not in verbs]
         problems += _openings(subject, relations, role, refused)
-        problems += _side_doors(subject, role, refused)
+        problems += _side_doors(subject, tables, role, refused)
         more = beyond_claim(ctx, subject, (role,), refused)
         problems += more.problems
         blind += more.unknown

@@ -29,6 +29,9 @@ _KEY_GAPS = (re.compile(r"[\s_-]+"), re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
 #: a key of a criterion that only numbers it: `k2`, `AC-1`
 _NUMBER = re.compile(r"[A-Za-z]{0,4}[-_]?\d+")
 _EMPHASIS = re.compile(r"[*_`]+")
+#: two sentences or more, each on a line of its own, none of them going on in the next
+_BEGINS = r'(?:[^\W\d_a-z]|[`"“*])[^\n]*'
+_LINES = re.compile(rf"\s*{_BEGINS}(?:\n+[ \t]*{_BEGINS})+\s*")
 #: so much of a heading or keyword line is looked at (characters)
 _LONGEST = 200
 
@@ -50,6 +53,7 @@ class Headings:
         )
         said = rf"(?:{long}|{short}|{alone})"
         self._whole = re.compile(rf"{lead}(?:{long}|{short}){number}\W*(?:\(.*\)\W*)?\Z", flags)
+        self._alone = re.compile(rf"(?:{alone})\Z", flags)
         self._other = re.compile(rf"{lead}(?:{other}){remark}", flags)
         self._line = re.compile(rf"[*_]*{said}{number}[*_]*\s*[:—–][*_]*", flags)
 
@@ -59,6 +63,10 @@ class Headings:
     def is_exactly(self, heading: str) -> bool:
         """Whether the heading says nothing else; a ticket's title may speak of criteria."""
         return self._whole.match(_plain(heading)) is not None
+
+    def is_common(self, heading: str) -> bool:
+        """Whether it is a word, such as "checks", that means criteria where sentences follow."""
+        return self._alone.match(_plain(heading)) is not None
 
     def excludes(self, heading: str) -> bool:
         """Whether what is below the heading does not have to hold."""
@@ -130,16 +138,21 @@ def criteria_in_keys(
     """(key, criterion) for each text under a key such as `acceptance_criteria:`."""
     for key, value in meta.items():
         # YAML has keys that are not text
-        if _is_for_criteria(str(key), own_headings):
+        certain, common = _meaning(str(key), own_headings)
+        several = isinstance(value, list) or "\n" in str(value).strip()
+        if certain or (common and several):
             for text in _texts_in(value):
-                if not says_nothing(text):
+                # of a common word the sentences: `checks: [lint, types]` is for a tool
+                if not says_nothing(text) and (certain or " " in text.strip()):
                     yield key, " ".join(text.split())
 
 
 @lru_cache(maxsize=4096)
-def _is_for_criteria(key: str, own_headings: tuple[str, ...]) -> bool:
+def _meaning(key: str, own_headings: tuple[str, ...]) -> tuple[bool, bool]:
+    """Whether a key is one for criteria, and whether it is a word that may be."""
     headings = headings_of(own_headings)
-    return any(headings.is_exactly(gap.sub(" ", key)) for gap in _KEY_GAPS)
+    words = [gap.sub(" ", key) for gap in _KEY_GAPS]
+    return any(map(headings.is_exactly, words)), any(map(headings.is_common, words))
 
 
 def _texts_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
@@ -168,4 +181,7 @@ def _texts_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
         yield " | ".join(texts) + "".join(f" — `{proof.strip('`')}`" for proof in proofs)
     elif isinstance(value, str):
         items = re.split(r"(?m)^\s*(?:[-*+]|\d{1,3}[.)])[ \t]+(?:\[[ xX]?\][ \t]*)?", value)
-        yield from (item for item in items if item.strip()) if len(items) > 2 else (value,)
+        if len(items) <= 2:
+            whole = not _LINES.fullmatch(value) or Headings.is_scenario(value.strip())
+            items = [value] if whole else value.splitlines()
+        yield from (item for item in items if item.strip())

@@ -109,8 +109,12 @@ def test_what_a_key_the_name_and_the_title_say_is_the_id(tmp_path: Path) -> None
     lay(tmp_path, "03_BUILD/page.md", "task: Write the page", "status: 03_BUILD")
     lay(tmp_path, "03_BUILD/WO-7_x.md", "task: WO-9", "status: 03_BUILD")
     lay(tmp_path, "03_BUILD/n.md", "id: '015'", "status: 03_BUILD")
+    lay(tmp_path, "03_BUILD/sign-in.md", "identifier: ENG-12", "status: 03_BUILD")
+    lay(tmp_path, "03_BUILD/story.md", "identifier: as a visitor", "status: 03_BUILD")
     found = {t.path.name: t.id for t in Board(tmp_path).tickets()}
-    assert list(found.values()) == ["TASK-015", "WO-7", "WP01", "CORE-CONF-002", "015", "page"]
+    assert list(found.values()) == [
+        "TASK-015", "WO-7", "WP01", "CORE-CONF-002", "015", "page", "ENG-12", "story",
+    ]  # fmt: skip
 
 
 def test_references_are_found_in_another_spelling(tmp_path: Path) -> None:

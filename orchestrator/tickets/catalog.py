@@ -21,7 +21,15 @@ from pathlib import Path
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.id_grammar import folded_id, id_from_name, without_prefix
 from orchestrator.markdown.problem import Diagnosis
-from orchestrator.tickets.index import Home, Index, IndexRow, Listing, Stamp, is_settled
+from orchestrator.tickets.index import (
+    BriefRow,
+    Home,
+    Index,
+    IndexRow,
+    Listing,
+    Stamp,
+    is_settled,
+)
 from orchestrator.tickets.ticket import Ticket
 
 _CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}")
@@ -32,6 +40,8 @@ _RETRIES = 5
 _NO_STAMP = Stamp(0, 0, 0, 0)
 #: files from which on several processes read them, and how many one gets at a time
 _MANY, _CHUNK = 1000, 100
+#: rows that are fetched one by one; who asks for more gets all
+_FEW = 32
 #: in such a process: what reads one
 _reads: list[Callable[[str], IndexRow | None]] = []
 
@@ -40,10 +50,14 @@ def _read_apart(key: str) -> IndexRow | None:
     return _reads[-1](key)
 
 
+#: what is known of a file; a brief row is fetched from the index when its ticket is asked for
+_Row = IndexRow | BriefRow
+
+
 class _Keys:
     """The keys of rows by what they say; gathered when somebody asks first."""
 
-    def __init__(self, rows: Mapping[str, IndexRow], said: Callable[[IndexRow], str]) -> None:
+    def __init__(self, rows: Mapping[str, _Row], said: Callable[[_Row], str]) -> None:
         self._rows = rows
         self._said = said
         self._found: dict[str, list[str]] | None = None
@@ -71,14 +85,18 @@ class _Keys:
     def get(self, name: str) -> Sequence[str]:
         return self.all.get(name, ())
 
-    def add(self, key: str, row: IndexRow) -> None:
+    def forget(self) -> None:
+        """Gather them anew: the rows are others now."""
+        self._found, self._repeated = None, set()
+
+    def add(self, key: str, row: _Row) -> None:
         if self._found is not None and (name := self._said(row)):
             keys = self._found.setdefault(name, [])
             keys.append(key)
             if len(keys) > 1:
                 self._repeated.add(name)
 
-    def drop(self, key: str, row: IndexRow) -> None:
+    def drop(self, key: str, row: _Row) -> None:
         name = self._said(row)
         if self._found is not None and key in (keys := self._found.get(name, [])):
             keys.remove(key)
@@ -105,7 +123,10 @@ class Catalog:
         self._index = index
         self._read = read
         self._listings: dict[str, Listing] = {}
-        self._rows: dict[str, IndexRow] = {}
+        self._rows: dict[str, _Row] = {}
+        #: the keys of those that are brief, and how many were asked for
+        self._brief: set[str] = set()
+        self._asked = 0
         self._tickets: dict[str, Ticket] = {}
         self._by_id = _Keys(self._rows, attrgetter("id"))
         #: by the folded id, as people do not spell alike what they refer to
@@ -124,7 +145,12 @@ class Catalog:
     def refresh(self) -> None:
         """Look at every file; read those that changed."""
         with self._lock:
-            self._load(with_files=False)
+            if self._loaded:
+                self._complete(list(self._brief))
+            else:
+                self._loaded = True
+                rows, self._listings = self._index.load()
+                self._rows.update(rows)
             before, self._listings = self._listings, self._list_until_stable({})
             keys = self._keys()
             self._update(keys, self._rows.keys() - set(keys), before)
@@ -181,8 +207,10 @@ class Catalog:
 
     def _trust_index(self) -> None:
         """Look at the folders for the first time; read those that changed since the index."""
-        self._load()
-        before = self._listings
+        self._loaded = True
+        rows, before = self._index.load_brief()
+        self._rows.update(rows)
+        self._brief.update(rows)
         self._listings = self._list_until_stable(before)
         same = {f for f, listing in self._listings.items() if before.get(f) is listing}
         keys = self._keys()
@@ -190,11 +218,32 @@ class Catalog:
         self._update(doubtful, self._rows.keys() - set(keys), before)
         self._save()
 
-    def _load(self, with_files: bool = True) -> None:
-        if not self._loaded:
-            self._loaded = True
-            rows, self._listings = self._index.load(with_files)
-            self._rows.update(rows)
+    def _complete(self, keys: Iterable[str]) -> None:
+        """Have the whole rows of these files: from the index, else from the files themselves."""
+        brief = [key for key in keys if key in self._brief]
+        if not brief:
+            return
+        self._asked += len(brief)
+        if self._asked > _FEW:
+            brief = list(self._brief)
+            for each in (self._by_id, self._by_spelling, self._by_parent):
+                each.forget()
+        rows = self._index.rows_at(brief) if len(brief) <= _FEW else self._index.load()[0]
+        lacking = [key for key in brief if key not in rows]
+        for key, row in zip(lacking, self._read_rows(lacking), strict=True):
+            self._take(key, row)
+        for key in brief:
+            if key in rows:
+                self._put(key, rows[key])
+
+    def _take(self, key: str, row: IndexRow | None) -> None:
+        """Note what a file said when it was read just now; None: it is gone."""
+        if row is None:
+            self._drop(key)
+        else:
+            self._put(key, row)
+        # one that is not settled is read again the next time
+        self._unsaved[key] = row if row is not None and row.stamp != _NO_STAMP else None
 
     def _list_until_stable(self, known: dict[str, Listing]) -> dict[str, Listing]:
         """All listings, taken again while they change.
@@ -261,14 +310,9 @@ class Catalog:
             if row is None or row.mtime != found.st_mtime_ns or row.stamp != stamp_of(found):
                 changed.append(key)
         for key, row in zip(changed, self._read_rows(changed), strict=True):
-            if row is None:
-                gone.add(key)
-                continue
-            self._put(key, row)
-            self._unsaved[key] = row if row.stamp != _NO_STAMP else None
+            self._take(key, row)
         for key in gone:
-            self._drop(key)
-            self._unsaved[key] = None
+            self._take(key, None)
         now = self._listings
         self._unsaved_folders |= before.keys() - now.keys()
         self._unsaved_folders |= {f for f, each in now.items() if not each.is_same(before.get(f))}
@@ -299,7 +343,6 @@ class Catalog:
             ticket = self._read(self._board / key)
         except FileNotFoundError:
             return None
-        # one that is not settled is read again the next time
         return IndexRow.of(ticket, stamp if stamp.settled else _NO_STAMP, key)
 
     def _save(self) -> None:
@@ -311,14 +354,17 @@ class Catalog:
             self._unsaved, self._unsaved_folders = {}, set()
         self._saved = time.monotonic()
 
-    def _put(self, key: str, row: IndexRow) -> None:
+    def _put(self, key: str, row: _Row) -> None:
         self._drop(key)
         self._rows[key] = row
+        if isinstance(row, BriefRow):
+            self._brief.add(key)
         for each in (self._by_id, self._by_spelling, self._by_parent):
             each.add(key, row)
 
     def _drop(self, key: str) -> None:
         row = self._rows.pop(key, None)
+        self._brief.discard(key)
         if row is not None:
             for each in (self._by_id, self._by_spelling, self._by_parent):
                 each.drop(key, row)
@@ -344,7 +390,8 @@ class Catalog:
 
     def holders(self, id: str) -> list[Ticket]:
         """The tickets with an id."""
-        return self._tickets_at(self._by_id.get(id))
+        # a row that was fetched later may say another
+        return [t for t in self._tickets_at(self._by_id.get(id)) if t.id == id]
 
     def is_unchanged(self, ticket: Ticket) -> bool:
         """Whether a ticket's file has the times that it had when it was read."""
@@ -373,7 +420,9 @@ class Catalog:
 
     def _tickets_at(self, keys: Iterable[str]) -> list[Ticket]:
         with self._lock:
-            found = map(self._ticket, sorted(keys))
+            # a file may turn out to be gone
+            self._complete(wanted := sorted(keys))
+            found = map(self._ticket, wanted)
             tickets = [t for t in found if t and not t.note and not self._is_side_note(t)]
             return list(map(self.linked, tickets))
 
@@ -430,7 +479,7 @@ class Catalog:
 
     def _ticket(self, key: str) -> Ticket | None:
         known = self._tickets.get(key)
-        if known is None and (row := self._rows.get(key)) is not None:
+        if known is None and isinstance(row := self._rows.get(key), IndexRow):
             folder = key.rpartition("/")[0]
             role = self._role_at(folder, row.status, row.recorded)
             known = row.ticket(self._home, folder, role)

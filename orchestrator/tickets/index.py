@@ -9,7 +9,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import stat_result
 from pathlib import Path
@@ -74,6 +74,25 @@ class Home:
     #: the same relative to the workspace
     source: str
     read: Callable[[Path], Ticket]
+
+
+class BriefRow(NamedTuple):
+    """By what a ticket is found, without what it says: who asks for one needs few of the others."""
+
+    mtime: int
+    ctime: int
+    size: int
+    inode: int
+    id: str
+    parent: str
+    own_id: bool
+    note: bool
+    #: the file's place on the board
+    key: str
+
+    @property
+    def stamp(self) -> tuple[int, ...]:
+        return self[:4]
 
 
 class IndexRow(NamedTuple):
@@ -159,14 +178,18 @@ class IndexRow(NamedTuple):
 
 
 _BROKEN = (AttributeError, TypeError, ValueError, RecursionError)
-_COLUMNS = ", ".join(IndexRow._fields)
-#: which rows hold texts where this program writes some; any other is read again
-_WHOLE = " AND ".join(
-    f"typeof({name}) = 'text'" for name in IndexRow._fields if name not in _NUMBERS
-)
+_FIELDS = IndexRow._fields
+
+
+def _select(names: Sequence[str]) -> str:
+    """The rows that hold texts where this program writes some; any other is read again."""
+    texts = " AND ".join(f"typeof({name}) = 'text'" for name in names if name not in _NUMBERS)
+    return f"SELECT {', '.join(names)} FROM ticket WHERE {texts}"  # noqa: S608
+
+
 _TABLES = {
     "signature": "(text TEXT)",
-    "ticket": f"({_COLUMNS}, PRIMARY KEY (key)) WITHOUT ROWID",
+    "ticket": f"({', '.join(_FIELDS)}, PRIMARY KEY (key)) WITHOUT ROWID",
     "folder": "(key TEXT PRIMARY KEY, mtime INTEGER, files TEXT, below TEXT) WITHOUT ROWID",
 }
 
@@ -226,24 +249,41 @@ class Index:
 
     def __init__(self, path: Path, signature: str) -> None:
         self.path = path
-        self.signature = f"{_VERSION} {signature} {IndexRow._fields} {(*_LINKS, *_REST)}"
+        self.signature = f"{_VERSION} {signature} {_FIELDS} {(*_LINKS, *_REST)}"
 
-    def load(self, with_files: bool = True) -> tuple[dict[str, IndexRow], dict[str, Listing]]:
+    def load(self) -> tuple[dict[str, IndexRow], dict[str, Listing]]:
         """All rows by the file's place on the board, and all listings by the folder's.
 
-        Without their files where the folders are listed anew: a board has many.
+        These without their files, as who needs all rows lists the folders anew: a board has many.
         """
         rows: dict[str, IndexRow] = {}
         folders: dict[str, Listing] = {}
         with self._forgive(), self._open() as db:
-            found = db.execute(f"SELECT {_COLUMNS} FROM ticket WHERE {_WHOLE}")  # noqa: S608
-            rows = {row.key: row for row in map(IndexRow._make, found)}
+            rows = {row.key: row for row in map(IndexRow._make, db.execute(_select(_FIELDS)))}
             for key, mtime, files, below in db.execute("SELECT * FROM folder"):
-                if with_files:
-                    folders[key] = Listing(mtime, json.loads(files), json.loads(below))
-                else:
-                    folders[key] = Listing(mtime, packed=f"{files}{below}")
+                folders[key] = Listing(mtime, packed=f"{files}{below}")
         return rows, folders
+
+    def load_brief(self) -> tuple[dict[str, BriefRow], dict[str, Listing]]:
+        """As `load`, with what finds a ticket and no more, and the listings with their files."""
+        rows: dict[str, BriefRow] = {}
+        folders: dict[str, Listing] = {}
+        with self._forgive(), self._open() as db:
+            found = db.execute(_select(BriefRow._fields))
+            rows = {row.key: row for row in map(BriefRow._make, found)}
+            for key, mtime, files, below in db.execute("SELECT * FROM folder"):
+                folders[key] = Listing(mtime, json.loads(files), json.loads(below))
+        return rows, folders
+
+    def rows_at(self, keys: Iterable[str]) -> dict[str, IndexRow]:
+        """The rows of a few files, as far as the index has them now."""
+        rows: dict[str, IndexRow] = {}
+        with self._forgive(), self._open() as db:
+            for key in filter(is_utf8, keys):
+                found = db.execute(f"{_select(_FIELDS)} AND key = ?", (key,)).fetchone()
+                if found:
+                    rows[key] = IndexRow._make(found)
+        return rows
 
     def store(
         self,
@@ -262,7 +302,7 @@ class Index:
             for table, keys in (("ticket", gone), ("folder", listings)):
                 old = [(key,) for key in keys if is_utf8(key)]
                 db.executemany(f"DELETE FROM {table} WHERE key = ?", old)  # noqa: S608
-            marks = ", ".join("?" * len(IndexRow._fields))
+            marks = ", ".join("?" * len(_FIELDS))
             db.executemany(f"INSERT OR REPLACE INTO ticket VALUES ({marks})", rows)  # noqa: S608
             db.executemany("INSERT INTO folder VALUES (?, ?, ?, ?)", folders)
 

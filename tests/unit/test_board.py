@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from orchestrator.doctor.runner import examine
 from orchestrator.errors import OrchestrateError, TicketError, UnsafePathError
 from orchestrator.settings.config import Settings
 from orchestrator.tickets.board import Board, FolderRole, Folders, normal_status
+from orchestrator.tickets.index import Index, IndexRow, Listing
 from orchestrator.tickets.ticket import Ticket
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
@@ -422,6 +424,77 @@ def test_2_7_a_ticket_is_looked_up_as_it_is_found(
     assert Board(indexed.root).look_up(ids[0]) == indexed.find(ids[0]).without_text()
     with pytest.raises(TicketError, match="no ticket"):
         indexed.look_up("WO-1")
+
+
+def test_2_7_who_asks_for_one_ticket_takes_its_row_alone(
+    indexed: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, family = indexed.look_up("WO-901"), indexed.family("WO-901")
+    taken: list[str] = []
+    rows_at = Index.rows_at
+
+    def watch(index: Index, keys: Iterable[str]) -> dict[str, IndexRow]:
+        taken.extend(keys := list(keys))
+        return rows_at(index, keys)
+
+    monkeypatch.setattr("orchestrator.tickets.index.Index.rows_at", watch)
+    monkeypatch.setattr("orchestrator.tickets.index.Index.load", lambda _: pytest.fail("all rows"))
+    board = Board(indexed.root)
+    assert board.look_up("WO-901") == wanted
+    assert taken == [wanted.path.relative_to(indexed.path).as_posix()]
+    assert board.family("WO-901") == family
+    assert len(taken) == len({*taken}) <= len(family)
+
+
+def test_2_7_who_asks_for_many_tickets_takes_all_rows_at_once(
+    indexed: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [t.id for t in indexed.tickets() if t.id not in indexed.duplicate_ids()]
+    wanted = [indexed.look_up(id) for id in ids]
+    monkeypatch.setattr("orchestrator.tickets.catalog._FEW", 2)
+    loads: list[int] = []
+    load = Index.load
+
+    def count(index: Index) -> tuple[dict[str, IndexRow], dict[str, Listing]]:
+        loads.append(1)
+        return load(index)
+
+    monkeypatch.setattr("orchestrator.tickets.index.Index.load", count)
+    board = Board(indexed.root)
+    assert [board.look_up(id) for id in ids] == wanted
+    assert board.duplicate_ids() == indexed.duplicate_ids()
+    assert loads == [1]
+    assert board.tickets() == indexed.tickets()
+    assert loads == [1]
+
+
+@pytest.mark.parametrize("few", [0, 32])
+def test_2_7_a_row_that_the_index_has_lost_meanwhile_is_read_from_its_file(
+    indexed: Board, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("orchestrator.tickets.catalog._FEW", few)
+    board = Board(indexed.root)
+    board.look()
+    _index(indexed).unlink()
+    assert board.look_up("WO-901") == indexed.look_up("WO-901")
+    gone = indexed.find("WO-902").path
+    gone.unlink()
+    with pytest.raises(TicketError, match="no ticket"):
+        board.look_up("WO-902")
+    assert board.tickets() == Board(indexed.root).tickets()
+
+
+def test_2_7_a_row_that_another_process_wrote_meanwhile_names_no_other_ticket(
+    indexed: Board,
+) -> None:
+    board = Board(indexed.root)
+    board.look()
+    path = indexed.find("WO-902").path
+    path.write_bytes(path.read_bytes().replace(b"WO-902", b"WO-9020"))
+    os.utime(path, ns=(10**18 + 2, 10**18 + 2))
+    Board(indexed.root).tickets()
+    assert board.holders("WO-902") == []
+    assert board.find("WO-9020").id == "WO-9020"
 
 
 def test_2_7_an_index_of_an_older_layout_is_made_anew(indexed: Board) -> None:

@@ -138,6 +138,41 @@ def gate_in_data(line: str, below: Sequence[str]) -> str:
     return f"{found[1]}: {value}" if is_gate_key(found[1], value) else ""
 
 
+def names_approvers(line: str, agents: Sequence[str]) -> str:
+    """What says "reviewers: Maya, Tom" or "requires_approval: true" in a text; "" if nothing does.
+
+    Lines of keys that no list holds are one paragraph: "agent: BUILDER approvers: Maya".
+    """
+    said = re.sub(r"[*_`]{1,3}(?=\W|$)|(?<!\w)[*_`]{1,3}", "", line).strip(" >-")
+    parts = re.split(r"\s+(?=[A-Za-z][\w-]*:\s)", said)
+    return next(filter(None, (_approvers_in(part, agents) for part in parts)), "")
+
+
+def _approvers_in(said: str, agents: Sequence[str]) -> str:
+    found = re.fullmatch(r"(?P<key>[A-Za-z][\w -]{0,40}?)\s*:\s+(?P<value>\S.{0,120})", said)
+    if found is None or not is_gate_key(found["key"], found["value"]):
+        return ""
+    value = found["value"].strip(" []\"'.")
+    of_people = _says("people_key", found["key"])
+    is_count = re.fullmatch(r"[1-9]", value) and (of_people or _says("is_required", found["key"]))
+    if value.casefold() in _YES or is_count:
+        return said
+    names = [n.strip(" \"'") for n in re.split(r",|;|&|/|\s(?:and|or|und|et|y)\s", value)]
+    known = {agent.casefold() for agent in agents}
+    people = [n for n in names if n.casefold() not in known and not _is_machine(n)]
+    is_named = all(re.fullmatch(r"@?[^\W\d_][\w.-]*(?: [^\W\d_][\w.-]*){0,2}", n) for n in names)
+    called = [n for n in people if of_people or n.startswith("@")]
+    return said if is_named and called else ""
+
+
+_YES = ("true", "yes", "on", "required", "mandatory", "human", "manual")
+
+
+def _is_machine(name: str) -> bool:
+    """Whether a name is an agent's or a program's; one in capitals may be people's: CFO."""
+    return _AGENT.fullmatch(name) is not None and not _says("people_cell", name)
+
+
 def names_gate(text: str, *, is_label: bool) -> bool:
     """Whether a paragraph is a gate by its first words: "HUMAN GATE: …", "Gate 2: PO decides"."""
     if _IN_CAPITALS.match(text) or _PAUSE_SIGN.match(text):
@@ -274,14 +309,18 @@ def _asks(text: str) -> bool:
 def _in_table(table: Piece, at: int) -> Iterator[UnreadGate]:
     """The rows that ask for an approval: in a column for it, or in so many words."""
     head = [plain(cell) for cell in table.rows[0].cells] if table.rows else []
+    # whoever owns a task does it, and whoever owns a gate opens it
+    of_gates = any(_says("gates_column", title) for title in head)
     for row in table.rows[1:]:
         for title, cell in zip(head, map(plain, row.cells), strict=False):
             if _NONE.match(cell) or cell in ("❌", "✗", "x"):
                 continue
             asks = _rule("gate_column").match(title) and _says("cell_says_yes", cell)
-            # a name in capitals is an agent's, whose verdict is not a person's
-            is_agent = _AGENT.fullmatch(cell) and not _says("people_cell", cell)
-            asks = asks or (_says("approver_column", title) and not is_agent)
+            # an agent's verdict is not a person's
+            by_whom = _says("approver_column", title) or (
+                of_gates and _says("owner_column", title) and not _MACHINE.search(cell)
+            )
+            asks = asks or (by_whom and not _is_machine(cell))
             if asks or (is_gate(cell) and is_personal(cell)) or _asks(cell):
                 words = f"{title}: {cell}"
                 yield UnreadGate(

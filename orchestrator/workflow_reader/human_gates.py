@@ -23,6 +23,7 @@ from orchestrator.workflow_reader.gate_words import (
     is_personal,
     is_review,
     may_ask,
+    names_approvers,
     refers_back,
 )
 from orchestrator.workflow_reader.headings import StageHead
@@ -145,6 +146,8 @@ def _gates_among(pieces: Sequence[Piece], agents: Sequence[str]) -> Iterator[Unr
             is_title = piece.kind is Kind.HEADING
             said = line.strip() if is_code and is_loud(line) else ""
             said = said if is_code else may_ask(line, agents, is_title=is_title)
+            if piece.kind in (Kind.PARAGRAPH, Kind.ITEM):
+                said = said or names_approvers(line, agents)
             if said and n not in read:
                 cells = (line,) if piece.kind is Kind.TABLE else ()
                 yield UnreadGate(n, said[:90], last=piece.end, cells=cells, at=at)

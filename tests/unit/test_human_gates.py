@@ -464,8 +464,53 @@ def test_a_diagram_is_looked_at_box_by_box() -> None:
     assert [g.words for g in unread_gates(read_outline(text, "w.md"))] == ["Approved by PO?"]
 
 
-def test_an_agent_that_approves_in_a_table_is_no_person() -> None:
-    assert found("| Gate | Who decides |\n|---|---|\n| G1 | INSPECTOR |") == []
+@pytest.mark.parametrize("column", ["Who decides", "Owner", "Responsible", "DRI"])
+def test_an_agent_that_opens_a_gate_in_a_table_is_no_person(column: str) -> None:
+    for name in ("INSPECTOR", "CI", "-"):
+        assert found(f"| Gate | {column} |\n|---|---|\n| G1 | {name} |") == []
+
+
+@pytest.mark.parametrize("title", ["Gate", "Checkpoint", "Quality gates", "Sign-off"])
+@pytest.mark.parametrize("name", ["Maya", "@priya", "Dr. Chen", "CFO", "tbd"])
+def test_whoever_owns_a_gate_opens_it(title: str, name: str) -> None:
+    assert found(f"| {title} | Owner | Status |\n|---|---|---|\n| G1 | {name} | open |\n") == [12]
+
+
+NAMES_APPROVERS = (
+    "Reviewers: Maya and Tom",
+    "approved_by: maya",
+    "requires_approval: true",
+    "approvals_required: 2",
+    "**Gatekeeper:** Maya",
+    "Reviewers: @maya, @tom",
+    "Owner: BUILDER\nreviewers: maya",
+    "reviewers: BUILDER, Maya",
+)
+NAMES_NOBODY = (
+    "Reviewer: INSPECTOR",
+    "Reviewers: BUILDER",
+    "Reviewers: none",
+    "requires_approval: false",
+    "Review: see docs/review.md",
+    "Review: code style",
+    "Reviews: 4",
+    "Checkpoints: 3",
+    "Approved: 2024-03-01",
+    "Checkpoint: rows counted",
+)
+
+
+@pytest.mark.parametrize("lead", ["", "- "])
+@pytest.mark.parametrize("line", NAMES_APPROVERS)
+def test_a_line_that_names_approvers_is_found_outside_of_a_block_of_settings(
+    line: str, lead: str
+) -> None:
+    assert found(inside=lead + line) == [8]
+
+
+@pytest.mark.parametrize("line", NAMES_NOBODY)
+def test_a_line_that_names_nobody_is_none(line: str) -> None:
+    assert found(inside=line) == []
 
 
 @pytest.mark.parametrize("lead", ["", "- "])

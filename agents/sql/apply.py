@@ -131,6 +131,10 @@ def _failure(
     code = error.diag.sqlstate or ""
     if code == "57014":
         message = "took too long and was stopped"
+    if code == "25001" and message.endswith("inside a transaction block"):
+        message += ": a file is applied as a whole or not at all, here and on the target"
+        if "CONCURRENTLY" in message:
+            message += "; leave CONCURRENTLY out"
     return Failure(
         (statement.line if statement else 1) + offset,
         f"{message}. {detail}" if detail else message,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -154,7 +155,14 @@ def tokens(text: str) -> tuple[Any, ...]:
 def _syntax_error(text: str, error: Exception) -> SqlError:
     message = str(error.args[0]) if error.args else "cannot be parsed"
     offset = int(error.args[1] or 0) if len(error.args) > 1 else 0
+    if text[offset : offset + 1] == "\\":
+        message = "commands of psql, such as \\set and \\i, are not SQL: leave them out"
+    elif _ROWS_BELOW.search(text, max(offset - 500, 0), offset):
+        message = "rows below COPY … FROM stdin are for psql alone: write INSERT"
     return SqlError(message, line=line_at(text, offset), code="sql-syntax")
+
+
+_ROWS_BELOW = re.compile(r"\bCOPY\b[^;]{1,400}\bFROM\s+stdin\b[^;]{0,100};\s*\Z", re.IGNORECASE)
 
 
 def line_at(text: str, offset: int) -> int:

@@ -410,3 +410,21 @@ def test_a_materialized_view_hands_out_its_rows_past_all_policies(services: Serv
     proof = prove(RLS + "CREATE MATERIALIZED VIEW m AS SELECT * FROM t;", services)
     assert access(proof, "anon", "m") == "S"
     assert access(proof, "anon", "t") == ""
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("CREATE TABLE t (a int);\nCREATE INDEX CONCURRENTLY ON t (a);", "leave CONCURRENTLY out"),
+        ("CREATE TABLE t (a int);\nVACUUM t;", "applied as a whole"),
+        ("SELECT 1;\n\\set ON_ERROR_STOP on\n", "commands of psql"),
+        ("CREATE TABLE t (a int); COPY t FROM stdin;\n1\n\\.\n", "write INSERT"),
+    ],
+)
+def test_what_only_psql_or_no_transaction_can_do_is_said_with_what_to_do(
+    sql: str, words: str, services: Services
+) -> None:
+    first = prove(sql, services).first
+    assert first is not None
+    assert words in first.message
+    assert first.line == 2

@@ -13,6 +13,7 @@ _MODULES = (
     "commands",
     "data.approved",
     "data.arrivals",
+    "data.cells",
     "data.citations",
     "data.csv",
     "data.dataframes",

@@ -54,7 +54,7 @@ _DEMAND = re.compile(
     r"(?<![\w`])(?:[Mm]ust|MUST|[Ss]hall|SHALL|should|will|needs? to|ha(?:s|ve) to"
     r"|(?:is|are) (?:required|expected|supposed) to)"
     r"(?P<adverb> (?:also|always))?(?P<no> (?:not|never)|n['’]t)?"
-    r"(?P<later> (?:also|always))? (?P<verb>[a-z]+)(?![\w`])"
+    r"(?P<later> (?:also|always))?(?P<longer> no longer)? (?P<verb>[a-z]+)(?![\w`])"
 )
 #: verbs that others follow, and words that are none
 _NO_VERBS = frozenset(("able", "either", "neither", "only", "both", "at", "in", "on", "to", "not"))
@@ -101,6 +101,8 @@ def present_tense(text: str) -> Iterator[str]:
             if verb in _NO_VERBS or (verb.endswith("ly") and verb not in _VERBS_IN_LY):
                 return match[0]
             found = True
+            if match["longer"]:
+                return f"no longer {verb if plural else _singular(verb)}"
             if match["no"] and verb == "be":
                 return "are not" if plural else "is not"
             if match["no"]:

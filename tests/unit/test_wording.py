@@ -23,6 +23,7 @@ BINDER = Binder(load_checks())
         ("`npm test` must pass", "`npm test` passes"),
         ("It will carry a date and must always try", "It carries a date and tries"),
         ("Files have to exist", "Files exists"),
+        ("`a.md` will no longer contain `x`", "`a.md` no longer contains `x`"),
     ],
 )
 def test_a_demand_says_what_has_to_hold(demand: str, said: str) -> None:

@@ -50,8 +50,15 @@ CITING = vocabulary("citation citations reference references source sources doi"
     "(every|each|all) (row|rows)",
     "[the] {column:name} column [of {path:csvfile}] is (populated|filled|set) (for|in) "
     "(every|each|all) (row|rows)",
-    "(every|each) row of {path:csvfile} has [a|an] {column:name}",
-    "all rows of {path:csvfile} have [a|an] {column:name}",
+    "(every|each) (row|record) (of|in) {path:csvfile} has [a|an] {column:name} [value]",
+    "all (rows|records) (of|in) {path:csvfile} have [a|an] {column:name} [value]",
+    "{path:csvfile} (has no|contains no|does not have [any]|does not contain [any]) "
+    "(empty|blank|missing) (values|cells) in [the] [column] {column:csvcolumn} [column]",
+    "[there are] no (empty|blank|missing) (values|cells) in [the] [column] {column:csvcolumn} "
+    "[column] (of|in) {path:csvfile}",
+    "no {column:csvcolumn} (of|in) {path:csvfile} is (empty|blank|missing)",
+    "[the] [column] {column:csvcolumn} [column] (of|in) {path:csvfile} is "
+    "(never empty|never blank|not empty|not blank|always filled|filled in every row)",
     name="csv.column-filled",
     examples=("branches_seed.csv has source_citation column populated for every row",),
 )

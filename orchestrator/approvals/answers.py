@@ -29,8 +29,7 @@ from orchestrator.family.beside import session_at
 from orchestrator.family.guarded import may_be_an_agents
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.family.untrusted_checks import untrusted_checks
-from orchestrator.gates.binding import Binder
-from orchestrator.gates.loading import load_checks
+from orchestrator.gates.loading import load_binder
 from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.markdown.near_misses import meant
 from orchestrator.storage.history import now
@@ -286,7 +285,7 @@ def _approve(session: Session, answer: Answer, question: Question) -> None:
     accepted = resolve_acceptances(request, answer)
     if request.proposed:
         take_proposals(session.board.root, session.family.history, request.proposed)
-        session.binder = Binder(load_checks(session.board.root, untrusted_checks(session.family)))
+        session.binder = load_binder(session.board.root, untrusted_checks(session.family))
     record_answer(
         session,
         answer.verb,

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.commands.allowed import take
-from orchestrator.commands.definitions import define
 from orchestrator.errors import UsageError
 from orchestrator.settings.board import FILE
 from orchestrator.storage import atomic
@@ -95,6 +93,9 @@ def take_proposals(root: Path, history: History, proposals: Iterable[ProposedChe
 
 def take_check(root: Path, proposed: ProposedCheck, code: bytes) -> None:
     """Write one script, and the line of orchestrate.toml by which it counts."""
+    from orchestrator.commands.allowed import take
+    from orchestrator.commands.definitions import define
+
     if proposed.path:
         place = atomic.inside(root, proposed.path)
         place.parent.mkdir(parents=True, exist_ok=True)

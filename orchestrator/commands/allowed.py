@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.commands.definitions import Definition
 from orchestrator.errors import UsageError
 from orchestrator.settings.board import FILE
+
+if TYPE_CHECKING:
+    from orchestrator.commands.definitions import Definition
 
 ALLOWED, TAKEN = "allowed", "taken"
 _HEADER = re.compile(r"\s*\[")

@@ -33,9 +33,8 @@ from orchestrator.family.intact import find_damage
 from orchestrator.family.open_session import Opener
 from orchestrator.family.session import Listener, Progress, Session
 from orchestrator.family.untrusted_checks import checks_left_by_agents
-from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import Context, Phase, Services
-from orchestrator.gates.loading import load_checks
+from orchestrator.gates.loading import load_binder
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts, newest_records
 from orchestrator.settings.config import Settings, load_settings
 from orchestrator.templating import one_line
@@ -46,6 +45,7 @@ from orchestrator.workers import make_engine
 if TYPE_CHECKING:
     from orchestrator.conductor.stages import Blocked
     from orchestrator.conductor.verify import Verified
+    from orchestrator.gates.binding import Binding
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]
 
@@ -408,7 +408,7 @@ class Conductor:
                 context = session.context(None if stage.is_checkpoint else stage)
                 (receipt,) = session.gate.prove([statement], context, phases)
                 return receipt, session.binder.bind(statement.text)
-        binder = Binder(load_checks(self.board.root, checks_left_by_agents(self.board)))
+        binder = load_binder(self.board.root, checks_left_by_agents(self.board))
         with Services() as services:
             settings = self.settings.model_dump(mode="json")
             context = Context(root=self.board.root, settings=settings, services=services)

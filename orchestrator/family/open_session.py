@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.agent_process.dispatcher import Engine
 from orchestrator.agent_process.worker import agent_names
@@ -41,7 +41,6 @@ from orchestrator.family.startable import (
 )
 from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
-from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Check, Services
 from orchestrator.gates.loading import has_own_checks, load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
@@ -56,6 +55,9 @@ from orchestrator.storage.written import is_agents
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.workspaces.checkout import begin_checkout
+
+if TYPE_CHECKING:
+    from orchestrator.gates.binding import Binder
 
 #: what is wrong with keys so that one of them is not read at all
 _UNREAD_KEYS = ("yaml-tab", "no-colon", "keys-unread")
@@ -469,6 +471,8 @@ def _binder(checks: tuple[Check, ...], fresh: bool) -> Binder:
     for known, was_fresh, binder in _binders:
         if was_fresh is fresh and known == checks:
             return binder
+    from orchestrator.gates.binding import Binder
+
     binder = Binder(checks, None if fresh else user_proof_cache())
     _binders.appendleft((checks, fresh, binder))
     return binder

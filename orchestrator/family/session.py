@@ -27,9 +27,8 @@ from orchestrator.family.family import Family
 from orchestrator.family.guarded import Watch
 from orchestrator.family.kept_criteria import files_in_force
 from orchestrator.family.untrusted_checks import untrusted_checks
-from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Context, Phase, Services, Verdict
-from orchestrator.gates.loading import load_checks
+from orchestrator.gates.loading import load_binder
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
 from orchestrator.settings.board import FILE
 from orchestrator.settings.config import Settings
@@ -40,6 +39,7 @@ from orchestrator.workspaces.checkout import Checkout
 
 if TYPE_CHECKING:
     from orchestrator.family.at_rest import Rest
+    from orchestrator.gates.binding import Binder
 
 #: what rules a family's work, besides its workflow and whose signatures count
 RULING = (FILE, "checks", "templates/prompts")
@@ -310,7 +310,7 @@ class Session:
         self.family.history.flush()
         if changed := untrusted_checks(self.family, self.changes):
             # also those that came while this session was open
-            self.binder = Binder(load_checks(self.root, changed))
+            self.binder = load_binder(self.root, changed)
         newest = self._newest
         known = {key: receipt.id for key, receipt in newest.items()} if new_only else {}
         attempt = self.flow.attempt(stage.number)

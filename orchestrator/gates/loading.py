@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import CodeType
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from orchestrator import plugins
 from orchestrator.gates import checks, expressions
@@ -15,7 +15,10 @@ from orchestrator.gates.checks import Check, Phase, Result
 from orchestrator.gates.expressions import TYPES, compile_pattern
 from orchestrator.gates.proof_cache import is_product, user_proof_cache
 from orchestrator.gates.taken import taken_checks
-from orchestrator.gates.workspace_checks import load_workspace_checks
+
+if TYPE_CHECKING:
+    from orchestrator.gates.binding import Binder
+    from orchestrator.gates.proof_cache import ProofCache
 
 #: what registers checks → the checks that are known of it without importing them
 _LISTED: dict[str, tuple[Check, ...]] = {}
@@ -36,8 +39,20 @@ def load_checks(
     known = _registered()
     own: Sequence[Check] = ()
     if has_own_checks(root):
+        from orchestrator.gates.workspace_checks import load_workspace_checks
+
         own = load_workspace_checks(root, changed, {check.name: check for check in known})
     return (*known, *own, *(taken_checks(root) if root else ()))
+
+
+def load_binder(
+    root: Path | None, changed: frozenset[str] = frozenset(), cache: ProofCache | None = None
+) -> Binder:
+    """What binds statements to the checks that `load_checks` gives."""
+    # an answer to a question without statements binds none
+    from orchestrator.gates.binding import Binder
+
+    return Binder(load_checks(root, changed), cache)
 
 
 def has_own_checks(root: Path | None) -> TypeGuard[Path]:

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.workflow import Statement, read_out
 from orchestrator.errors import MissingToolError, OrchestrateError
-from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import (
     SEVERITY,
     Context,
@@ -25,6 +24,9 @@ from orchestrator.gates.checks import (
 )
 from orchestrator.storage.atomic import sha256_bytes, sha256_file
 from orchestrator.storage.history import History, canonical
+
+if TYPE_CHECKING:
+    from orchestrator.gates.binding import Binder, Binding
 
 #: bytes of evidence that a stored receipt keeps per claim
 _EVIDENCE_LIMIT = 20_000

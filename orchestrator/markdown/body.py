@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from orchestrator.markdown.blocks import block_tokens
 from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare, lines_of, locate
 
@@ -113,6 +112,8 @@ def _hidden_in(text: str) -> tuple[Hidden, ...]:
     marks = [at for at, line in enumerate(lines) if line.rstrip() == MARK]
     if "```" not in text and "~~~" not in text and text.count("<!--") == len(marks):
         return tuple(Hidden(at, at + 1, is_code=False, closed=True) for at in marks)
+    from orchestrator.markdown.blocks import block_tokens
+
     found: list[Hidden] = []
     for token in block_tokens(text):
         start, end = token.map or (0, 0)
@@ -301,6 +302,8 @@ def closed(markdown: str) -> str:
 
 
 def _leaves_open(markdown: str) -> bool:
+    from orchestrator.markdown.blocks import block_tokens
+
     lines = [*markdown.splitlines(), "", _PROBE]
     read = [line for _, line in lines_outside_code(lines)]
     last = block_tokens("\n".join(lines))[-1]

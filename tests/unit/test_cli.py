@@ -605,9 +605,26 @@ def test_an_answer_loads_only_the_checks_of_what_was_shown(
     others = "orchestrate_agents.checks.text.present orchestrate_agents.checks.sql.schema "
     # nor what agents do, or reads workflows and every kind of key
     others += "orchestrator.conductor.stages orchestrator.workflow_reader.outline markdown_it "
-    others += "orchestrate_agents.lead cryptography.hazmat.primitives.serialization"
+    others += "orchestrate_agents.lead cryptography.hazmat.primitives.serialization "
+    # nor commands that are proposed
+    others += "orchestrator.commands.definitions"
     loaded = _loaded(f"{used} {others}", "-C", str(workspace), "approve", "WO-9002")
     assert loaded == f"['{used}']"
+
+
+def test_an_answer_to_a_question_without_statements_binds_none(tmp_path: Path) -> None:
+    write(tmp_path, "workflows/ask.md", _ASK.partition("**Done")[0])
+    keys = "id: WO-1\nstatus: 01_TRIAGE\nowner: LEAD\npipeline_workflow: workflows/ask.md"
+    write(tmp_path, "_WORK_ORDERS/01_TRIAGE/WO-1_Asks.md", f"---\n{keys}\n---\n# Asks\n")
+    at = ("-C", str(tmp_path))
+    proving = "orchestrator.gates.binding orchestrator.gates.workspace_checks "
+    proving += "orchestrator.markdown.blocks"
+    assert _loaded("orchestrator.conductor.stages", *at, "run", "WO-1") != "[]"
+    assert _loaded(f"{proving} orchestrator.approvals.answers", *at, "approve", "WO-1") == (
+        "['orchestrator.approvals.answers']"
+    )
+    (asked,) = (tmp_path / "_WORK_ORDERS").rglob("WO-1_Asks.md")
+    assert "{question: 1, stage: 1, " in asked.read_text(encoding="utf-8")
 
 
 #: its one statement is proven again before the answer counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from operator import attrgetter
+import stat
 
 from orchestrator.changes.entries import Reader, stamp_of
 from orchestrator.storage.atomic import sha256_bytes
@@ -38,37 +38,40 @@ def look_at_board(board: str, reader: Reader) -> dict[str, str]:
     found: dict[str, str] = {}
     top = f"{reader.root}/{board}"
     folders = [top]
-    known, walked = reader.hashes.kept, not reader.is_behind_link(f"{board}/")
+    walked = not reader.is_behind_link(f"{board}/")
     while folders:
         folder = folders.pop(0)
+        known = reader.hashes.kept.get(folder, {})
         try:
             # below an open folder, the way to a file is short
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             continue
         try:
-            entries = []
-            with contextlib.suppress(OSError), os.scandir(fd) as listed:
-                entries = sorted(listed, key=attrgetter("name"))
-            for file in entries:
-                place = f"{folder}/{file.name}"
-                try:
-                    stamp, name, sha256 = known[place]
-                    if stamp == stamp_of(file.stat(follow_symlinks=False)):
-                        found[name] = sha256
-                        continue
-                except (KeyError, OSError):
-                    pass
-                if not _is_looked_at(file.name):
+            for file in _names_in(fd):
+                held = known.get(file)
+                if held is None and not _is_looked_at(file):
                     continue
-                if file.is_dir(follow_symlinks=False):
-                    folders.append(place)
-                else:
-                    name, sha256 = _read(reader, board, place[len(top) + 1 :], walked)
-                    found[name] = sha256
+                with contextlib.suppress(OSError):
+                    now = os.stat(file, dir_fd=fd, follow_symlinks=False)
+                    if held is not None and held[0] == stamp_of(now):
+                        found[held[1]] = held[2]
+                        continue
+                    if stat.S_ISDIR(now.st_mode):
+                        folders.append(f"{folder}/{file}")
+                        continue
+                name, sha256 = _read(reader, board, f"{folder}/{file}"[len(top) + 1 :], walked)
+                found[name] = sha256
         finally:
             os.close(fd)
     return found
+
+
+def _names_in(fd: int) -> list[str]:
+    try:
+        return sorted(os.listdir(fd))
+    except OSError:
+        return []
 
 
 def _read(reader: Reader, board: str, below: str, walked: bool) -> tuple[str, str]:
@@ -82,12 +85,12 @@ def _read(reader: Reader, board: str, below: str, walked: bool) -> tuple[str, st
     sha256 = reader.entry(path, walked=walked).sha256 if is_ticket else ""
     if not sha256 or not _is_version(reader, name, sha256):
         sha256 = reader.entry(path, keep=True, walked=walked).sha256
-    place = f"{reader.root}/{path}"
+    above, _, file = f"{reader.root}/{path}".rpartition("/")
     with contextlib.suppress(OSError):
-        stamp = stamp_of(os.lstat(place))
+        stamp = stamp_of(os.lstat(f"{above}/{file}"))
         # none is known of what changed a moment ago
         if reader.hashes.get(path, stamp) == sha256:
-            reader.hashes.kept[place] = stamp, shown, sha256
+            reader.hashes.kept.setdefault(above, {})[file] = stamp, shown, sha256
     return shown, sha256
 
 

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.storage.syscalls import read_from
+
 #: bytes; of a larger file only the digest is kept
 LARGEST_KEPT = 32 * 1024 * 1024
 #: bytes that one reader keeps at most
 MOST_KEPT = 2 * 1024**3
 #: a file that changed so lately (ns) may change again without its times showing it
 RACY = 50_000_000
+#: bytes that are hashed at once
+_SMALL = 1 << 16
 #: hashes are written at most so often (s)
 _PAUSE = 2.0
 
@@ -149,8 +153,9 @@ class Hashes:
         self._file = file
         self._cache: dict[str, list[Any]] | None = None
         self._is_changed = False
-        #: file of the board → stamp, name and sha256, once its bytes were kept in this process
-        self.kept: dict[str, tuple[Stamp, str, str]] = {}
+        #: folder of the board → file → stamp, name and sha256, once its bytes were kept in this
+        #: process
+        self.kept: dict[str, dict[str, tuple[Stamp, str, str]]] = {}
         #: when the file was written last, and as what
         self._saved, self._written = -_PAUSE, Stamp()
         self._lock = threading.Lock()
@@ -257,12 +262,17 @@ class Reader:
             return known
         started = time.time_ns()
         fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb") as opened:  # noqa: PTH123 - an open descriptor
+        try:
             if keep and found.st_size <= LARGEST_KEPT and self._kept < MOST_KEPT:
-                sha256 = self.contents.put(opened.read())
+                sha256 = self.contents.put(read_from(fd, found.st_size))
                 self._kept += found.st_size
+            elif found.st_size <= _SMALL:
+                sha256 = hashlib.sha256(read_from(fd, found.st_size)).hexdigest()
             else:
-                sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+                with open(fd, "rb", closefd=False) as opened:
+                    sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+        finally:
+            os.close(fd)
         if started - max(found.st_ctime_ns, found.st_mtime_ns) > RACY:
             self.hashes.put(path, stamp, sha256)
         return sha256

@@ -151,34 +151,46 @@ class WorkTree:
         *,
         keep: bool = False,
         by_git: bool | None = None,
+        board: Mapping[str, str] | None = None,
     ) -> Snapshot:
         """The workspace now.
 
         `since`: every path of that snapshot is looked at too. `extra`: files and folders that are
         looked at though git ignores them. `keep`: the bytes of what is found are stored.
-        `by_git`: whether to ask git; by default if there is a repository. Raises GitError.
+        `by_git`: whether to ask git; by default if there is a repository. `board`: what lies on
+        the board, if somebody has just looked at it. Raises GitError.
         """
         if by_git is None:
             by_git = since.by_git if since is not None else self.git_folder is not None
             if by_git and since is None:
                 try:
-                    return self._take_by_git(since, extra, keep)
+                    return self._take_by_git(since, extra, keep, board)
                 except GitError:
                     by_git = False
-        return self._take_by_git(since, extra, keep) if by_git else self._walk_all(extra, keep)
+        if by_git:
+            return self._take_by_git(since, extra, keep, board)
+        return self._walk_all(extra, keep, board)
 
-    def _walk_all(self, extra: Iterable[str], keep: bool) -> Snapshot:
+    def _walk_all(
+        self, extra: Iterable[str], keep: bool, board: Mapping[str, str] | None
+    ) -> Snapshot:
         taken = time.time_ns()
         named = {p for p in extra if not (self.root / p).is_dir() and self.concerns(p)}
         found = Snapshot(
             dict(self._look(named, keep, walked=frozenset(self._walk("")))),
             taken=taken,
-            board=self._on_board(),
+            board=self._on_board() if board is None else board,
         )
         self.reader.hashes.save(found.entries)
         return found
 
-    def _take_by_git(self, since: Snapshot | None, extra: Iterable[str], keep: bool) -> Snapshot:
+    def _take_by_git(
+        self,
+        since: Snapshot | None,
+        extra: Iterable[str],
+        keep: bool,
+        board: Mapping[str, str] | None,
+    ) -> Snapshot:
         taken = time.time_ns()
         seen = listing.list_workspace(self.root, self.prefix)
         paths = {p for p in seen.files if not is_cache(p)}
@@ -210,7 +222,7 @@ class WorkTree:
             seen.index,
             seen.ignored,
             taken,
-            self._on_board(),
+            self._on_board() if board is None else board,
         )
 
     def _ignored_files(self, ignored: Iterable[str]) -> Iterator[str]:

@@ -72,8 +72,11 @@ def mask(text: str, *, forms: bool = True) -> str:
     """
     if pattern := _pattern(_environment(), len(_handed_out)):
         text = pattern.sub(MASK, text)
-    may_hold = forms and any(begin in text for begin in _KEY_BEGINS)
-    return _KEY_FORMS.sub(MASK, text) if may_hold else text
+    if forms:
+        for begin in _KEY_BEGINS:
+            if begin in text:
+                return _KEY_FORMS.sub(MASK, text)
+    return text
 
 
 def mask_all(data: Any) -> Any:
@@ -196,7 +199,7 @@ def hide_environment() -> None:
 
 def _is_plain_ascii(text: str) -> bool:
     """A look at a text first, which may be that of a whole board: whether nothing in it steers."""
-    return text.isascii() and text.replace("\n", "").isprintable()
+    return text.isascii() and (text.isprintable() or text.replace("\n", "").isprintable())
 
 
 def visible(text: str) -> str:

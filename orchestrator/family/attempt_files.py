@@ -121,7 +121,7 @@ class AttemptFiles:
         without which of the board only what had changed since is known.
         """
         try:
-            data = self.file(worker).read_bytes()
+            data = syscalls.read_whole(self.file(worker))
             if digests and hashlib.sha256(data).hexdigest() not in digests:
                 return []
             return [Segment.from_dict(s, start) for s in json.loads(data)]
@@ -188,7 +188,7 @@ class AttemptFiles:
         found = []
         for file in self._files_at_work():
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                data = json.loads(file.read_bytes())
+                data = json.loads(syscalls.read_whole(file))
                 them = Worker(**{n: _tupled(v) for n, v in data["worker"].items()})
                 ended = data["ended"]
                 gone = ended is None and not _is_alive(data["pid"])
@@ -208,7 +208,7 @@ class AttemptFiles:
     @staticmethod
     def _is_present(file: Path) -> bool:
         with contextlib.suppress(OSError, ValueError, KeyError):
-            data = json.loads(file.read_bytes())
+            data = json.loads(syscalls.read_whole(file))
             return data["ended"] is None and _is_alive(data["pid"])
         return False
 

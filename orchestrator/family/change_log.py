@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,10 +48,13 @@ from orchestrator.family.checkouts import checkout_at
 from orchestrator.family.family import Family
 from orchestrator.family.held import Held
 from orchestrator.git.command import GitError
+from orchestrator.storage import syscalls
 from orchestrator.storage.history import History
 
 #: path → (stage, attempt) → the record of its change
 _Touched = Mapping[str, Mapping[tuple[int, int], Mapping[str, Any]]]
+#: seconds in which the board is not looked at again for an agent that cannot write to it
+_LATELY = 0.1
 
 
 @dataclass
@@ -102,6 +106,8 @@ class ChangeLog:
         self._ended: dict[str, list[Segment]] = {}
         #: whether what was kept of the start is gone or altered
         self._is_start_lost = False
+        #: what lay on the board when an agent ended, and when it was looked at
+        self._last_look: tuple[Mapping[str, str], float] = {}, -_LATELY
 
     # -- the start ---------------------------------------------------------------------------
 
@@ -147,7 +153,7 @@ class ChangeLog:
     def _load_start(self, record: Mapping[str, Any]) -> Snapshot | None:
         self._is_start_lost = False
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            data = (self.files.folder / "start.json").read_bytes()
+            data = syscalls.read_whole(f"{self.files.folder}/start.json")
             if hashlib.sha256(data).hexdigest() == record["sha256"]:
                 return Snapshot.from_dict(json.loads(data))
         self._is_start_lost = True
@@ -194,8 +200,11 @@ class ChangeLog:
                 assert last is not None
                 before = self.tree.take(last, extra, keep=True)
             else:
+                board = None if free else self._lately_on_board()
                 try:
-                    before = start if is_first else self.tree.take(start, extra, keep=True)
+                    before = (
+                        start if is_first else self.tree.take(start, extra, keep=True, board=board)
+                    )
                 except GitError:
                     # the commit of the start may be gone
                     before = self.tree.take(None, extra, keep=True, by_git=start.by_git)
@@ -205,10 +214,18 @@ class ChangeLog:
             self.files.enter(worker)
             self._hold(worker, segments, start, free)
 
+    def _lately_on_board(self) -> Mapping[str, str] | None:
+        """What lay on the board a moment ago, for an agent that cannot write to it.
+
+        Only what persons did is then told of it; what the conductor wrote since is known.
+        """
+        board, looked = self._last_look
+        return board if time.monotonic() - looked < _LATELY else None
+
     def _hold(self, worker: Worker, segments: list[Segment], start: Snapshot, free: bool) -> None:
         places = (self.files.file(worker), self.files.folder / "start.json")
         held = Held(
-            segments, self.tree.contents, {p: p.read_bytes() for p in places if p.is_file()}
+            segments, self.tree.contents, {p: syscalls.read_whole(p) for p in places if p.is_file()}
         )
         held.keep([s.before for s in segments] + [start], board=free)
         self._held[worker.name] = held
@@ -258,7 +275,8 @@ class ChangeLog:
         """
         segments, altered = self._release(worker)
         if segments:
-            segments[-1].after = self.tree.take(segments[-1].before, extra)
+            after = segments[-1].after = self.tree.take(segments[-1].before, extra)
+            self._last_look = after.board, time.monotonic()
             if keep or self.files.is_beside(worker):
                 self._save(worker, segments)
             else:

@@ -10,6 +10,7 @@ from orchestrator.changes.snapshot import Snapshot, WorkTree
 from orchestrator.git.listing import new_commits
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.versions import Versions
+from orchestrator.storage.written import was_latest
 
 #: said where an agent altered what its changes are compared with
 ALTERED = (
@@ -34,11 +35,17 @@ def _describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iter
     for name in sorted({name for name, _ in before.board.items() ^ after.board.items()}):
         was, now = before.board.get(name), after.board.get(name)
         written = Versions(tree.home, name).last()
-        if written is None or sha256_bytes(written) != now:
+        if (written is None or sha256_bytes(written) != now) and not _is_own(tree, name, now):
             how = "removed" if now is None else "added" if was is None else "edited"
             found.append(f"{name} ({how}){_describe_edit(tree, name, was, now)}")
     if found:
         yield f"on the board, by the agent or by a person: {', '.join(found)}"
+
+
+def _is_own(tree: WorkTree, name: str, sha256: str | None) -> bool:
+    """Whether the conductor wrote that last under this name: a new ticket."""
+    held = tree.contents.read(sha256) if sha256 else None
+    return held is not None and was_latest(tree.home / tree.board / name, held)
 
 
 def _describe_edit(tree: WorkTree, name: str, was: str | None, now: str | None) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from orchestrator.changes.entries import LARGEST_KEPT, RACY, Contents, Stamp
 from orchestrator.changes.snapshot import Snapshot
 from orchestrator.family.attempt_files import Segment, write
+from orchestrator.storage import syscalls
 
 #: bytes of files that are held at most, besides those that git has
 _MOST_HELD = 64 * 1024 * 1024
@@ -63,7 +64,7 @@ class Held:
         """Write what is gone or altered as it was; whether anything was. Raises OSError."""
         altered = False
         for file, data in self.files.items():
-            if not file.is_file() or file.read_bytes() != data:
+            if not file.is_file() or syscalls.read_whole(file) != data:
                 altered = True
                 write(file, data)
         for sha256, (stamp, data) in self._bytes.items():

@@ -55,7 +55,7 @@ class KnownHistory:
         """revision, digest, branch and place; empty if the family was never conducted here."""
         if self._said is None:
             try:
-                found = json.loads(self.path.read_bytes())
+                found = json.loads(syscalls.read_whole(self.path))
             except (OSError, ValueError):
                 found = None
             self._said = found if isinstance(found, dict) and "digest" in found else {}

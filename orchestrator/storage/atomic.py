@@ -115,7 +115,7 @@ def read(path: Path | str) -> bytes:
     """A regular file's bytes; a link is refused. Raises UnsafePathError, FileNotFoundError."""
     fd, size = _open(path)
     try:
-        return _read_all(fd, size)
+        return syscalls.read_from(fd, size)
     finally:
         os.close(fd)
 
@@ -125,8 +125,12 @@ def holds(path: Path, data: bytes) -> bool:
 
     Where a system gives less than the whole at once, this may be False for the same bytes.
     """
-    with _Opened(path) as (fd, size):
+    # called often
+    fd, size = _open(path)
+    try:
         return size == len(data) and os.read(fd, size + 1) == data
+    finally:
+        os.close(fd)
 
 
 def read_saved(path: Path) -> bytes:
@@ -140,36 +144,15 @@ def read_saved(path: Path) -> bytes:
 def _read_saved(path: Path) -> tuple[bytes, os.stat_result]:
     deadline = time.monotonic() + _SETTLE_LIMIT
     while True:
-        with _Opened(path) as (fd, _), syscalls.keep_writers_out(fd) as free:
-            if free or time.monotonic() > deadline:
-                found = os.fstat(fd)
-                return _read_all(fd, found.st_size), found
+        fd, _ = _open(path)
+        try:
+            with syscalls.keep_writers_out(fd) as free:
+                if free or time.monotonic() > deadline:
+                    found = os.fstat(fd)
+                    return syscalls.read_from(fd, found.st_size), found
+        finally:
+            os.close(fd)
         time.sleep(0.005)
-
-
-class _Opened:
-    """A regular file's descriptor and size: `with` for short reads. Raises as `read`."""
-
-    def __init__(self, path: Path | str) -> None:
-        self._path = path
-
-    def __enter__(self) -> tuple[int, int]:
-        self._fd, size = _open(self._path)
-        return self._fd, size
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-
-def _read_all(fd: int, size: int) -> bytes:
-    """All bytes from a descriptor's place on; `size`: about how many."""
-    data = os.read(fd, size + 1)
-    if len(data) == size:
-        return data
-    parts = [data]
-    while data:
-        parts.append(data := os.read(fd, 1 << 20))
-    return b"".join(parts)
 
 
 def _open(path: Path | str) -> tuple[int, int]:

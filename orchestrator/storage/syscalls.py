@@ -46,6 +46,26 @@ def _notify(operation: str, path: Path) -> None:
 # -- files ---------------------------------------------------------------------------------------
 
 
+def read_whole(path: Path | str) -> bytes:
+    """A file's bytes, by no more calls of the system than that takes; links are followed."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return read_from(fd, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
+
+
+def read_from(fd: int, size: int) -> bytes:
+    """All bytes from a descriptor's place on; `size`: about how many."""
+    data = os.read(fd, size + 1)
+    if len(data) == size:
+        return data
+    parts = [data]
+    while data:
+        parts.append(data := os.read(fd, 1 << 20))
+    return b"".join(parts)
+
+
 def write_new(path: Path, data: bytes, like: Path) -> None:
     """Write a new file and sync it, with the mode and owner of `like` if that exists."""
     _notify("create", path)

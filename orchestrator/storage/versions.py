@@ -101,8 +101,7 @@ class Versions:
         found = []
         for name in _LAST:
             with contextlib.suppress(OSError, ValueError):
-                with open(f"{self._place}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
-                    held = file.readall()
+                held = syscalls.read_whole(f"{self._place}/{name}")
                 stamp, text = held[:20], held[_HEAD:]
                 if int(held[21:_HEAD], 16) == zlib.crc32(stamp + text):
                     found.append((stamp, name, text))

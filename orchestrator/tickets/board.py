@@ -288,13 +288,14 @@ class Board:
         from orchestrator.tickets.text_says import said_in_text
 
         keys, headings = key_table(self.keys), headings_of(self.criteria_headings)
-        read = {ticket.id, ticket.parent, *ticket.children, *ticket.depends_on}
         found: list[Unread] = []
         try:
             document = ticket.document
         except (OSError, OrchestrateError):
             return found
-        for said in said_in_text(document, keys, headings, ticket.local_id):
+        told = said_in_text(document, keys, headings, ticket.local_id)
+        read = {ticket.id, ticket.parent, *ticket.children, *ticket.depends_on} if told else set()
+        for said in told:
             ids = ids_in_field(said.value, ticket.local_id) if said.name == "depends_on" else ()
             known = dict.fromkeys(map(self._catalog.known_id, ids))
             if missing := [id for id in known if id not in read and self.holders(id)]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.changes.board_files import look_at_board
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.domain.agent import Job, Outcome, Report
 from orchestrator.family.attempt_files import write
@@ -18,6 +19,7 @@ from orchestrator.settings.config import Settings
 from orchestrator.storage import real_paths, syscalls
 from orchestrator.storage.history import FOLDER
 from orchestrator.storage.real_paths import below_folder, real_folder
+from orchestrator.storage.versions import Versions
 from orchestrator.tickets.board import Board
 from tests.boards import Workspace
 
@@ -201,3 +203,67 @@ def test_links_below_a_folder_are_followed(tmp_path: Path) -> None:
     (tmp_path / "in").symlink_to("a")
     for text in ("a/b", "a/b/new", "in/b", "out/etc", "out", "a//b/", "./a", "no/such"):
         assert below_folder(home, text) == os.path.realpath(f"{home}/{text}")
+
+
+# -- looks at the board ----------------------------------------------------------------------------
+
+
+def notes_of(root: Path) -> list[str]:
+    return [n for r in records_of(root) if r["type"] == "changes" for n in r["notes"]]
+
+
+@pytest.mark.parametrize(("lately", "looks"), [(3600, 5), (0, 8)])
+def test_the_board_is_looked_at_once_between_two_agents(
+    conductor: Conductor, monkeypatch: pytest.MonkeyPatch, lately: int, looks: int
+) -> None:
+    """At the end of one and, if that was a moment ago, not again when the next begins."""
+    seen: list[str] = []
+
+    def look(board: str, reader: Any) -> dict[str, str]:
+        seen.append(board)
+        return look_at_board(board, reader)
+
+    monkeypatch.setattr("orchestrator.changes.snapshot.look_at_board", look)
+    monkeypatch.setattr("orchestrator.family.change_log._LATELY", lately)
+    conductor.run("WO-512")
+    assert len(seen) == looks
+    assert notes_of(conductor.board.root) == []
+
+
+def test_a_new_ticket_of_the_conductor_is_not_told_as_an_agents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.family.change_log._LATELY", 3600)
+    work = Workspace(tmp_path / "work")
+    work.conductor().run("WO-512")
+    assert list(work.root.glob("_WORK_ORDERS/*/WO-512a*"))
+    assert [note for note in notes_of(work.root) if note.startswith("on the board")] == []
+
+
+def test_an_edit_while_an_agent_works_is_told_though_the_board_was_not_looked_at_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.family.change_log._LATELY", 3600)
+    work = Workspace(tmp_path / "work")
+    other = work.root / "_WORK_ORDERS" / "03_BUILD" / "WO-9_other.md"
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("---\nid: WO-9\nstatus: 03_BUILD\n---\nold\n", encoding="utf-8")
+    act = work.soop.act
+
+    def edit(job: Job) -> Report:
+        other.write_text(other.read_text(encoding="utf-8") + "new\n", encoding="utf-8")
+        return act(job)
+
+    work.soop.act = edit
+    work.conductor().run("WO-512")
+    assert any("WO-9_other.md (edited)" in note for note in notes_of(work.root))
+
+
+def test_what_was_written_last_is_read_by_few_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = Versions(tmp_path, "WO-1_a.md")
+    versions.remember(b"one\n")
+    versions.remember(b"two\n" * 100_000)
+    monkeypatch.setattr("builtins.open", None)
+    assert versions.last() == b"two\n" * 100_000

@@ -52,16 +52,21 @@ def look_at_board(board: str, reader: Reader) -> dict[str, str]:
                 held = known.get(file)
                 if held is None and not _is_looked_at(file):
                     continue
-                with contextlib.suppress(OSError):
+                try:
                     now = os.stat(file, dir_fd=fd, follow_symlinks=False)
+                except OSError:
+                    is_folder = False
+                else:
                     if held is not None and held[0] == stamp_of(now):
                         found[held[1]] = held[2]
                         continue
-                    if stat.S_ISDIR(now.st_mode):
-                        folders.append(f"{folder}/{file}")
-                        continue
-                name, sha256 = _read(reader, board, f"{folder}/{file}"[len(top) + 1 :], walked)
-                found[name] = sha256
+                    is_folder = stat.S_ISDIR(now.st_mode)
+                if is_folder:
+                    folders.append(f"{folder}/{file}")
+                else:
+                    below = f"{folder}/{file}"[len(top) + 1 :]
+                    name, sha256 = _read(reader, board, below, walked)
+                    found[name] = sha256
         finally:
             os.close(fd)
     return found

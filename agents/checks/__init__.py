@@ -53,6 +53,7 @@ _MODULES = (
     "taken",
     "text.absent",
     "text.commented",
+    "text.form",
     "text.present",
     "tickets",
     "typescript.compiler",

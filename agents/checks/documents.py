@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from orchestrate_agents.checks.data.subjects import Amount
 from orchestrate_agents.checks.text.kinds import Kind, parts_of
 from orchestrate_agents.checks.text.tree import (
     Area,
@@ -236,6 +237,7 @@ _KEY_NOUN = "(key|field|property|setting|entry|option|flag|attribute)"
     "{path:datafile} (has|contains|defines|includes|declares) [(a|an|the)] [" + _KEY_NOUN + "] "
     "{key:key} " + _KEY_NOUN,
     "{path:datafile} (has|contains|defines|includes) (a|an|the) " + _KEY_NOUN + " {key:key}",
+    "{path:datafile} (defines|declares) {key:key}",
     "[the] " + _KEY_NOUN + " {key:key} (exists|is present|is set|is defined) in {path:datafile}",
     "{key:key} is {state:onoff} in {path:datafile}",
     name="files.key",
@@ -258,6 +260,27 @@ def key_has_value(
     if state:
         value = "true" if state in ("enabled", "on", "true", "turned on") else "false"
     return judge_key(ctx, path, *(pair if pair[0] else (key, value)))
+
+
+@check(
+    "{path:datafile} (has|contains|holds|lists) {n:amount} "
+    "(item|items|entry|entries|element|elements|record|records|object|objects)",
+    "{path:datafile} is [a] [(JSON|YAML)] (list|array) of {n:amount} "
+    "(items|entries|elements|records|objects)",
+    name="files.items",
+    examples=("`data.json` has at least 10 entries",),
+)
+def item_count(ctx: Context, path: str, n: Amount) -> Result:
+    """Counts what the parsed document's list holds, or that of its only key."""
+    document = _read(ctx, path)
+    if isinstance(document, Result):
+        return document
+    while isinstance(document, dict) and len(document) == 1:
+        (document,) = document.values()
+    if not isinstance(document, list):
+        return unproven(f"{path} is not one list, so what its items are is not clear", path)
+    verdict = proven if n.holds(len(document)) else failed
+    return verdict(f"{path} has {len(document)} items, wanted {n}", path)
 
 
 @check(

@@ -62,6 +62,8 @@ def _parse_call(text: str) -> Call:
     try:
         if re.match(r"curl\s", shown):
             return _parse_curl(shown)
+        # a path alone is asked for as a browser does
+        shown = f"GET {shown}" if shown.startswith("/") else shown
         method, target, *body = shown.split(maxsplit=2)
         return _with_target(Call(shown, method.upper(), body=body[0] if body else ""), target)
     except ValueError as exc:
@@ -116,7 +118,7 @@ def _parse_curl(shown: str) -> Call:
 parameter_type(
     "call",
     rf"(?:`(?:(?:{_METHODS})\s+(?:/|https?://|localhost|127\.0\.0\.1)[^\s`]*(?:\s+[{{\[][^`]*)?"
-    rf"|curl\s[^`]+)`|(?-i:{_METHODS})\s+/[^\s`]*)",
+    rf"|curl\s[^`]+)`|(?-i:{_METHODS})\s+/[^\s`]*|`/[^\s`.]*`)",
     _parse_call,
 )
 parameter_type("status", r"[1-5]\d\d", int)
@@ -132,6 +134,9 @@ _REASON = (
 
 @check(
     f"{{call:call}} {_ANSWERS} {{status:status}} {_REASON}",
+    f"[(a|the)] (endpoint|route|request|request to|call) {{call:call}} {_ANSWERS} "
+    f"{{status:status}} {_REASON}",
+    f"[(a|the)] {{call:call}} (endpoint|route|request) {_ANSWERS} {{status:status}} {_REASON}",
     f"{{call:call}} {_ANSWERS} {{status:status}} {_REASON}[,] (and|with) [(the|a)] "
     "[(body|JSON|JSON body|response)] {wanted:code}",
     f"{{call:call}} {_ANSWERS} [(body|JSON|JSON body)] {{wanted:code}}",

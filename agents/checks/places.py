@@ -379,6 +379,7 @@ def _is_ignored(ctx: Context, path: str) -> bool:
 
 @check(
     "{path:place} is executable",
+    "[the] {path:node} is executable",
     name="files.executable",
     examples=("`scripts/build.sh` is executable",),
 )

@@ -49,17 +49,22 @@ _QUALIFIED = re.compile(
 )
 #: nothing next to these words is left out
 _TIED = re.compile(MEANING, re.IGNORECASE)
-#: “SHOULD” in capitals is RFC 2119's: it need not hold
+#: not “should”, which need not hold (RFC 2119)
 _DEMAND = re.compile(
-    r"(?<![\w`])(?:[Mm]ust|MUST|[Ss]hall|SHALL|should|will|needs? to|ha(?:s|ve) to"
+    r"(?<![\w`])(?:[Mm]ust|MUST|[Ss]hall|SHALL|[Ww]ill|needs? to|ha(?:s|ve) to"
     r"|(?:is|are) (?:required|expected|supposed) to)"
     r"(?P<adverb> (?:also|always))?(?P<no> (?:not|never)|n['’]t)?"
     r"(?P<later> (?:also|always))?(?P<longer> no longer)? (?P<verb>[a-z]+)(?![\w`])"
 )
+#: a second verb of the same demand: “must exist and not be empty”
+_AND = re.compile(
+    r"(?<=\w)(?P<and>,? and )(?P<no>not )?(?P<verb>be|exist|pass|have|contain|include|return|define"
+    r"|use|run|match|end|start|name|list|mention|compile|validate)(?![\w`])"
+)
 #: verbs that others follow, and words that are none
 _NO_VERBS = frozenset(("able", "either", "neither", "only", "both", "at", "in", "on", "to", "not"))
 _VERBS_IN_LY = frozenset(("apply", "comply", "imply", "multiply", "rely", "reply", "supply"))
-_IRREGULAR = {"be": "is", "have": "has", "do": "does", "go": "goes"}
+_IRREGULAR = {"have": "has", "do": "does", "go": "goes"}
 
 
 def normalize(text: str) -> str:
@@ -101,24 +106,32 @@ def present_tense(text: str) -> Iterator[str]:
             if verb in _NO_VERBS or (verb.endswith("ly") and verb not in _VERBS_IN_LY):
                 return match[0]
             found = True
-            if match["longer"]:
-                return f"no longer {verb if plural else _singular(verb)}"
-            if match["no"] and verb == "be":
-                return "are not" if plural else "is not"
-            if match["no"]:
-                return f"{'do' if plural else 'does'} not {verb}"
-            if plural:
-                return "are" if verb == "be" else verb
-            return _singular(verb)
+            longer = "no longer " if match["longer"] else ""
+            return longer + _finite(verb, plural=plural, denied=bool(match["no"]))
+
+        def put_second(match: re.Match[str]) -> str:
+            return match["and"] + _finite(match["verb"], plural=plural, denied=bool(match["no"]))
 
         # an odd part is quoted; a demand may stand beside it, not across
-        return "".join(p if n % 2 else _DEMAND.sub(put, p) for n, p in enumerate(parts))
+        said = [p if n % 2 else _DEMAND.sub(put, p) for n, p in enumerate(parts)]
+        if found:
+            said = [p if n % 2 else _AND.sub(put_second, p) for n, p in enumerate(said)]
+        return "".join(said)
 
     for plural in (False, True):
         said = rewrite(plural)
         if not found:
             return
         yield said
+
+
+def _finite(verb: str, *, plural: bool, denied: bool) -> str:
+    """A verb as it is said of one subject or of several."""
+    if verb == "be":
+        return ("are" if plural else "is") + (" not" if denied else "")
+    if denied:
+        return f"{'do' if plural else 'does'} not {verb}"
+    return verb if plural else _singular(verb)
 
 
 def _singular(verb: str) -> str:

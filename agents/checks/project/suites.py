@@ -21,7 +21,15 @@ from orchestrate_agents.checks.project.copies import source_files
 from orchestrate_agents.checks.project.runners import NODE_TEST, PYTHON_TEST, Case
 from orchestrate_agents.checks.project.start import find_start
 from orchestrate_agents.checks.project.weakening import weakened
-from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
+from orchestrator.gates.checks import (
+    Context,
+    Result,
+    check,
+    failed,
+    parameter_type,
+    proven,
+    unproven,
+)
 
 _PASS = (
     "[still|all|now|to] (pass|passes|passing|succeed|succeeds|are green|is green|green|"
@@ -29,6 +37,11 @@ _PASS = (
     "continue to pass|continues to pass|run successfully|complete successfully) "
     "[locally|successfully|cleanly] [(without|with no|with zero|with 0) (failures|errors)] "
     "[with [a] 100% [pass] rate]"
+)
+parameter_type(
+    "testfile",
+    r"`?(?:[\w.@+-]+/)*(?:test_[\w.-]+\.py|[\w.-]+_test\.(?:py|go)|[\w.-]+\.(?:test|spec)\.\w+)`?",
+    lambda text: text.strip(" `"),
 )
 _BELOW = "(in|of|under|below|from)"
 _ARE_ADDED = "(are|were|have been|is|was|has been) (added|written|in place|created)"
@@ -46,6 +59,7 @@ _ARE_ADDED = "(are|were|have been|is|was|has been) (added|written|in place|creat
     "(all tests|[the] [full|entire] test suite) (pass|passes) (with no|without|with zero) "
     "(skipped tests|skips)",
     "pytest passes (in|on|for|with) {where:path}",
+    f"{{where:testfile}} {_PASS}",
     name="tests.pass",
     version=3,
     slow=True,

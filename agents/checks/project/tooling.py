@@ -58,6 +58,7 @@ _NO = "[there are] (no|zero|0) [{new:newly}]"
     f"{{tool:lintool}} {_CLEAN} {_WITHOUT} [(in|on|for|of) {{where:path}}]",
     f"{_NO} (lint|linting|linter|{{tool:lintool}}) {{free:severity}} [(introduced|added|left)] "
     "[(in|on) {where:path}]",
+    "{where:path} (has|have) (no|zero|0) (lint|linting|linter|{tool:lintool}) {free:severity}",
     "{tool:lintool} (reports|finds) (no|zero|0) {free:severity} [(in|on|for) {where:path}]",
     f"[all] [the] (code|files) passes (lint|linting|the linter|lint checks) {_WITHOUT}",
     name="tools.lint",

@@ -1,0 +1,234 @@
+"""Checks of a text file's form: links that lead somewhere, words, line ends, sizes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from os.path import normpath
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from orchestrate_agents.checks.data.subjects import Amount
+from orchestrate_agents.checks.text.tree import Area, Source, files_of, read_source, resolve
+from orchestrator.errors import OrchestrateError
+from orchestrator.gates.checks import (
+    Context,
+    Result,
+    check,
+    failed,
+    parameter_type,
+    proven,
+    unproven,
+)
+
+_LISTED = 8
+_PAGES = (".md", ".markdown", ".mdx")
+
+
+def _sources(ctx: Context, area: Area) -> tuple[Source, ...] | Result:
+    """The text files of an area; a result where there are none."""
+    paths = files_of(ctx, area)
+    if isinstance(paths, Result):
+        return paths
+    found = tuple(s for p in paths if isinstance(s := read_source(ctx, p), Source))
+    return found or unproven(f"{area}: there is no text file", *paths[:_LISTED])
+
+
+# -- links -----------------------------------------------------------------------------------------
+
+parameter_type("linkkind", r"(?:internal|local|relative)")
+_LINKS = "[{own:linkkind}] (links|link|cross-references|references)"
+_WORK = (
+    "(work|works|resolve|resolves|is valid|are valid|lead somewhere|leads somewhere|are not broken)"
+)
+
+
+@check(
+    f"[there are] no (broken|dead|dangling) {_LINKS} [(left|remaining)] [(in|below) {{area:area}}]",
+    f"{{area:area}} (has|contains|have|contain) no (broken|dead|dangling) {_LINKS}",
+    f"(all|every|each) [of the] {_LINKS} [(in|of|below) {{area:area}}] {_WORK}",
+    name="text.links-work",
+    examples=("`README.md` has no broken links", "All relative links in `docs/` work"),
+)
+def links_work(ctx: Context, area: Area | None = None, own: str = "") -> Result:
+    """Each link and picture of the Markdown pages leads to a file, and to a heading of it.
+
+    What leads to the web is not asked: said of all links, it is left unproven.
+    """
+    where = area or Area()
+    sources = _sources(ctx, where)
+    if isinstance(sources, Result):
+        return sources
+    pages = [s for s in sources if PurePosixPath(s.path).suffix.lower() in _PAGES]
+    if not pages:
+        return unproven(f"{where}: there is no Markdown page to read links from")
+    broken, count, away = list[str](), 0, list[str]()
+    for page in pages:
+        for line, target in _links_of(page.text):
+            if urlsplit(target).scheme or target.startswith("//"):
+                away.append(target)
+                continue
+            count += 1
+            if why := _broken(ctx, page, target):
+                broken.append(f"{page.path}:{line}: {target} {why}")
+    paths = [page.path for page in pages][:100]
+    if broken:
+        more = f" and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
+        return failed("; ".join(broken[:_LISTED]) + more, *paths, broken=broken[:100])
+    good = f"{count} links of {len(pages)} pages lead to files and headings"
+    if away and not own:
+        return unproven(f"{good}; {len(away)} lead to the web, which is not asked", *paths)
+    if not count:
+        return unproven(f"{where}: its {len(pages)} pages have no link", *paths)
+    return proven(good, *paths)
+
+
+def _links_of(text: str) -> Iterator[tuple[int, str]]:
+    """(line, target) of the links and pictures of a Markdown page."""
+    from markdown_it import MarkdownIt
+
+    for block in MarkdownIt("commonmark").enable("table").parse(text):
+        line = (block.map or [0])[0] + 1
+        for token in block.children or ():
+            target = token.attrGet("href") or token.attrGet("src")
+            if token.type in ("link_open", "image") and target:
+                yield line, str(target)
+
+
+def _broken(ctx: Context, page: Source, target: str) -> str:
+    """Why a link of a page leads nowhere, or ""."""
+    place, _, heading = target.partition("#")
+    path = unquote(place.partition("?")[0])
+    above = "" if path.startswith("/") else str(PurePosixPath(page.path).parent)
+    whole = normpath(f"{above}/{path.lstrip('/')}".lstrip("/")) if path else page.path
+    try:
+        file = ctx.path(whole)
+    except OrchestrateError:
+        return "leads out of the workspace"
+    if not file.exists():
+        return "is missing"
+    if not heading or not file.is_file() or file.suffix.lower() not in _PAGES:
+        return ""
+    source = read_source(ctx, whole)
+    if not isinstance(source, Source) or unquote(heading).lower() in _anchors_of(source.text):
+        return ""
+    return "names no heading of it"
+
+
+def _anchors_of(text: str) -> set[str]:
+    """What a page's headings are called in links, as GitHub makes them, and its HTML ids."""
+    from markdown_it import MarkdownIt
+
+    seen = Counter[str]()
+    found = {a.lower() for a in re.findall(r"(?:\bid|\bname)=[\"']([^\"']+)", text)}
+    blocks = MarkdownIt("commonmark").parse(text)
+    for opening, block in pairwise(blocks):
+        if opening.type == "heading_open":
+            said = "".join(
+                t.content for t in block.children or () if t.type in ("text", "code_inline")
+            )
+            slug = re.sub(r"[^\w\- ]", "", said.strip().lower()).replace(" ", "-")
+            found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+            seen[slug] += 1
+    return found
+
+
+# -- words, lines and bytes ------------------------------------------------------------------------
+
+
+@check(
+    "{path:onefile} (has|is|contains) {n:amount} (word|words) [long]",
+    "(every|each) file in {area:area} (has|is) {n:amount} words [long]",
+    name="text.words",
+    examples=("`docs/guide.md` has at least 200 words",),
+)
+def word_count(ctx: Context, n: Amount, path: str = "", area: Area | None = None) -> Result:
+    """Counts the words of the text, without what stands in comments and in tags."""
+    sources = _sources(ctx, area or Area("paths", (path,)))
+    if isinstance(sources, Result):
+        return sources
+    counted = {s.path: len(re.findall(r"\w[\w'’.-]*", _NO_WORDS.sub(" ", s.text))) for s in sources}
+    wrong = [f"{name} has {words}" for name, words in counted.items() if not n.holds(words)]
+    if wrong:
+        return failed(f"{'; '.join(wrong[:_LISTED])} words; wanted {n}", *list(counted)[:100])
+    said = "; ".join(f"{name} has {words}" for name, words in list(counted.items())[:_LISTED])
+    return proven(f"{said} words, wanted {n}", *list(counted)[:100])
+
+
+_NO_WORDS = re.compile(r"<!--.*?-->|<[^<>\n]{1,200}>", re.DOTALL)
+
+
+@check(
+    "{area:area} (ends|end) with [exactly] (a|one) [(final|trailing|single)] newline",
+    "(every|each) file [in {area:area}] ends with [exactly] (a|one) [(final|single)] newline",
+    "{area:area} (has|have) a (final|trailing) newline",
+    name="text.final-newline",
+    examples=("`a.txt` ends with a newline",),
+)
+def final_newline(ctx: Context, area: Area | None = None) -> Result:
+    """The last line of each text file is ended, and no blank line follows it."""
+    sources = _sources(ctx, area or Area())
+    if isinstance(sources, Result):
+        return sources
+    wrong = [s.path for s in sources if s.text and not re.search(r"[^\n\r]\r?\n\Z", s.text)]
+    paths = [s.path for s in sources]
+    if wrong:
+        listed = ", ".join(wrong[:_LISTED])
+        return failed(f"no newline, or more than one, at the end of {listed}", *paths[:100])
+    return proven(f"{len(sources)} files end with one newline", *paths[:100])
+
+
+_LINE_ENDS = "(line endings|line ends|newlines|line breaks|end-of-line characters)"
+parameter_type("lineend", r"(?:LF|CRLF|Unix|Windows)", lambda t: t.upper() in ("CRLF", "WINDOWS"))
+
+
+@check(
+    f"{{area:area}} (uses|use|has|have) [only] {{windows:lineend}} {_LINE_ENDS}",
+    "(all|every|each) (file|files) [in {area:area}] (uses|use|has|have) [only] {windows:lineend} "
+    + _LINE_ENDS,
+    "[all] (line endings|line ends) [in {area:area}] are {windows:lineend}",
+    name="text.line-ends",
+    examples=("All files in `src/` use LF line endings",),
+)
+def line_ends(ctx: Context, windows: bool, area: Area | None = None) -> Result:
+    """The bytes at the end of each line of the text files; a file of one line has none to see."""
+    paths = files_of(ctx, area or Area())
+    if isinstance(paths, Result):
+        return paths
+    texts = [p for p in paths if isinstance(read_source(ctx, p), Source)]
+    wrong = []
+    for path in texts:
+        data = ctx.path(path).read_bytes()
+        pairs, ends = data.count(b"\r\n"), data.count(b"\n") + data.count(b"\r")
+        other = ends - 2 * pairs if windows else ends - (data.count(b"\n") - pairs)
+        if other:
+            wrong.append(path)
+    name = "CRLF" if windows else "LF"
+    if not texts:
+        return unproven("there is no text file", *paths[:_LISTED])
+    if wrong:
+        return failed(f"other line ends than {name} in {', '.join(wrong[:_LISTED])}", *texts[:100])
+    return proven(f"{len(texts)} files have {name} at the end of each line", *texts[:100])
+
+
+@check(
+    "no file [in {area:area}] (is larger than|is bigger than|is over|exceeds) {most:size}",
+    "(all|every|each) (file|files) [in {area:area}] (is|are) "
+    "(at most|no larger than|not larger than|under|below|smaller than) {most:size}",
+    name="files.sizes",
+    examples=("No file in `assets/` is larger than 1 MB",),
+)
+def sizes(ctx: Context, most: int, area: Area | None = None) -> Result:
+    """Counts the bytes of each of the workspace's own files; a link counts as what it leads to."""
+    paths = files_of(ctx, area or Area())
+    if isinstance(paths, Result):
+        return paths
+    counted = {path: ctx.path(resolve(ctx, path)).stat().st_size for path in paths}
+    wrong = [f"{path} has {size:,}" for path, size in counted.items() if size > most]
+    if wrong:
+        return failed(f"{'; '.join(wrong[:_LISTED])} bytes; at most {most:,}", *paths[:100])
+    largest = max(counted, key=lambda path: counted[path])
+    said = f"{len(counted)} files; the largest, {largest}, has {counted[largest]:,} bytes"
+    return proven(said, *paths[:100])

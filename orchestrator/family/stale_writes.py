@@ -81,7 +81,7 @@ def replace_options(root: Path, path: Path, take_status: bool = True) -> Replace
     def rebase(lately: Sequence[bytes], saved: bytes, writing: bytes) -> Rebased:
         base = None
         if not _is_current(saved, lately[0]):
-            base = _find_base([*lately, *versions.known()], saved)
+            base = _find_base([*lately, *versions.known(path.parent.name)], saved)
         if base is None or base == lately[0]:
             base, theirs = lately[0], saved
         else:
@@ -104,7 +104,7 @@ def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] 
     last = versions.last()
     if last is None or last == saved or _is_current(saved, last):
         return None
-    base = _find_base(versions.known(), saved)
+    base = _find_base(versions.known(path.parent.name), saved)
     if base is None or base == last or _is_cut_down(saved, last, base):
         return None
     if was_latest(path, saved):

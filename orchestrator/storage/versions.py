@@ -39,16 +39,19 @@ class Versions:
 
     def seen_at(self, at: str) -> Iterator[bytes]:
         """Those that lay in a folder when they were replaced, the newest first."""
-        return (text for _, text in self._earlier(at))
+        return (text for _, _, text in self._earlier(at))
 
-    def _earlier(self, at: str | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """(stamp, text) of those that were replaced, the newest first; `at`: in this folder."""
+    def _earlier(self, at: str | None = None) -> Iterator[tuple[bytes, str, bytes]]:
+        """(stamp, folder, text) of those that were replaced, the newest first; `at`: in this one.
+
+        The folder is "" for what the conductor wrote itself.
+        """
         with contextlib.suppress(OSError):
             for name in self._names():
                 stamp, _, folder = name.partition(".")
                 if at in (None, folder):
                     with contextlib.suppress(FileNotFoundError):
-                        yield stamp.encode(), (self.folder / name).read_bytes()
+                        yield stamp.encode(), folder, (self.folder / name).read_bytes()
 
     def trim(self) -> None:
         """Remove the oldest versions beyond `KEPT`."""
@@ -61,13 +64,19 @@ class Versions:
         with contextlib.suppress(FileNotFoundError):
             self.folder.rename(f"{self._place}.given-up-{time.time_ns()}")
 
-    def known(self) -> list[bytes]:
-        """What was written last, and the others, the newest first."""
+    def known(self, at: str | None = None) -> list[bytes]:
+        """What was written last, and the others, the newest first.
+
+        `at`: for a save in this folder. What others saved in another one, where they still had the
+        ticket open, comes last: no save here was made from it.
+        """
         written = self._last_files()
         # between the last two that were written a person may have saved
-        others = [(stamp, text) for stamp, _, text in written[1:]] + list(self._earlier())
+        others = [(stamp, "", text) for stamp, _, text in written[1:]] + list(self._earlier())
         others.sort(key=lambda other: other[0], reverse=True)
-        return [text for _, _, text in written[:1]] + [text for _, text in others]
+        if at is not None:
+            others.sort(key=lambda other: other[1] not in ("", at))
+        return [text for _, _, text in written[:1]] + [text for _, _, text in others]
 
     def _names(self) -> list[str]:
         names = os.listdir(self._place)  # noqa: PTH208 - called often, and paths are slow

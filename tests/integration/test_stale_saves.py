@@ -372,6 +372,28 @@ def test_the_next_save_of_an_editor_is_made_from_the_one_that_was_taken(tmp_path
     assert "both changed" not in notice
 
 
+def test_a_save_is_not_made_from_what_was_saved_in_another_folder(tmp_path: Path) -> None:
+    (tmp_path / ".orchestrate").mkdir()
+    path = tmp_path / "06_COMPLETE" / "WO-1_x.md"
+    opened = b"---\nid: WO-1\nflow:\n  revision: 1\n---\n# A\n\n- one\n"
+    versions = Versions(tmp_path, path.name)
+    versions.remember(opened)
+    # two people add lines at the top, one of them where the ticket was before
+    here = opened.replace(b"- one\n", b"- here\n- one\n")
+    elsewhere = opened.replace(b"- one\n", b"- elsewhere\n- one\n")
+    both = opened.replace(b"revision: 1", b"revision: 2").replace(
+        b"- one\n", b"- elsewhere\n- here\n- one\n"
+    )
+    atomic.create(versions.slot("06_COMPLETE"), here)
+    versions.remember(both, here)
+    # it is kept once it is merged, later than what it was merged into
+    atomic.create(versions.slot("05_USER_REVIEW"), elsewhere)
+    more = here.replace(b"- here\n", b"- more\n- here\n")
+    merged, _ = stale_writes.merge_stale_save(tmp_path, path, more) or (b"", "")
+    lines = sorted(line for line in merged.splitlines() if line.startswith(b"- "))
+    assert lines == [b"- elsewhere", b"- here", b"- more", b"- one"]
+
+
 @pytest.mark.timeout(600)
 def test_8_2_hundreds_of_edits_against_the_daemon_and_none_is_lost() -> None:
     # a line that two change at once is set aside for its people, which is not counted here

@@ -354,7 +354,7 @@ def test_a_save_between_two_writes_is_the_newer_one_of_its_record(tmp_path: Path
 
 def test_the_next_save_of_an_editor_is_made_from_the_one_that_was_taken(tmp_path: Path) -> None:
     (tmp_path / ".orchestrate").mkdir()
-    path = tmp_path / "WO-1_x.md"
+    path = tmp_path / "03_BUILD" / "WO-1_x.md"
     opened, written_since = (
         b"---\nid: WO-1\nflow:\n  revision: %d\n---\n# A\n\none\ntwo\nthree\n" % revision
         for revision in (1, 2)

@@ -268,7 +268,7 @@ class Family:
         requested = self._requested(ticket, place) is not None and not additions.over_requests
         document = self._render(ticket, folder, flow, additions)
         data = document.data
-        touched, path = set(), ticket.path
+        touched, path, held = set(), ticket.path, base
         if self._written.pop(member, None) is None:
             # what is found beside the ticket after a kill is then not taken for a later save
             written.remember(path, base)
@@ -286,7 +286,7 @@ class Family:
             self.seen[path] = hash(data)
             done = atomic.replace(path, data, base, options)
             self.seen[path] = hash(done.data)
-            kept = None if done.merged else base
+            held, kept = done.data, None if done.merged else base
             stale_writes.versions_of(self.board.root, path.name).remember(done.data, kept)
             self._replaced.add(path.name)
             requested = requested or done.merged
@@ -301,6 +301,7 @@ class Family:
             # a watcher may look at either place before this goes on
             self.seen[self.board.place_for(path, place.at)] = self.seen[path]
             path = self._paths[member] = self.board.move(ticket.path, place.at, self._unsynced)
+            stale_writes.keep_moved(self.board.root, path, ticket.path.parent.name, held)
             self.seen.pop(ticket.path, None)
             touched |= {ticket.path, path}
             self.on_move(member, ticket.folder, path.parent.name)

@@ -81,7 +81,8 @@ def replace_options(root: Path, path: Path, take_status: bool = True) -> Replace
     def rebase(lately: Sequence[bytes], saved: bytes, writing: bytes) -> Rebased:
         base = None
         if not _is_current(saved, lately[0]):
-            base = _find_base([*lately, *versions.known(path.parent.name)], saved)
+            own, forked = versions.known_for(path.parent.name)
+            base = _find_base([*lately, *own], saved, forked)
         if base is None or base == lately[0]:
             base, theirs = lately[0], saved
         else:
@@ -95,6 +96,16 @@ def replace_options(root: Path, path: Path, take_status: bool = True) -> Replace
     return ReplaceOptions(yielding=yielding, keep=keep, rebase=rebase, mark=_marked, locked=True)
 
 
+def keep_moved(root: Path, path: Path, at: str, written: bytes) -> None:
+    """Keep what a ticket held when it left a folder, where that is not what was written there.
+
+    Somebody saved it in between, and may save it again where it was.
+    """
+    held = _read(path)
+    if held is not None and held != written:
+        versions_of(root, path.name).keep(held, at)
+
+
 def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
     """Merge a save of an older version with what was written since; the text and a notice.
 
@@ -104,7 +115,8 @@ def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] 
     last = versions.last()
     if last is None or last == saved or _is_current(saved, last):
         return None
-    base = _find_base(versions.known(path.parent.name), saved)
+    own, forked = versions.known_for(path.parent.name)
+    base = _find_base(own, saved, forked)
     if base is None or base == last or _is_cut_down(saved, last, base):
         return None
     if was_latest(path, saved):
@@ -249,7 +261,7 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
     # what its path last held; a save there may never have had the lines of saves elsewhere
     here = versions.seen_at(sources[0].parent.name) if sources else ()
     base = next((seen for seen in here if _is_current(theirs, seen)), None)
-    base = base or _find_base(versions.known(), theirs, forked=True)
+    base = base or _find_base_of_fork(versions.known(), theirs)
     # the ticket's own file may be a save of an older version itself
     caught = merge_stale_save(board.root, ticket.path, now)
     current = caught[0] if caught else now
@@ -275,27 +287,47 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
             notice += f"; lines that both changed are in {aside.relative_to(board.root)}"
         notice += _explain_refusal(refused)
     # the editor may still show it, and save it again with more
-    atomic.move(stray, versions.slot(sources[0].parent.name if sources else ""))
+    atomic.move(stray, versions.slot(sources[0].parent.name if sources else "", forked=True))
     return MergedSave(tuple(paths), notice)
 
 
 # -- which version a save was made from ----------------------------------------------------------
 
 
-def _find_base(versions: Sequence[bytes], theirs: bytes, forked: bool = False) -> bytes | None:
+def _find_base(
+    versions: Sequence[bytes], theirs: bytes, forked: Sequence[bytes] = ()
+) -> bytes | None:
     """The version that a save was made from, of `versions`, the newest first.
 
     Nobody edits the record, so it is the newest one with the same record: what the editor saved
-    last, or read. A file that was `forked` (it lived on at an old path) may never have had the
-    lines of other saves: of the versions with its record, the one from which it takes the fewest
-    lines away is its base. Where none has the record it is the one with the fewest changes.
+    last, or read. Where an editor had the ticket open when it left, and it came back, that is one
+    of those that were `forked` there, if the save differs less from it. Where none has the record
+    it is the one with the fewest changes.
     """
-    flow = _flow_lines(theirs)
-    same = list(dict.fromkeys(v for v in versions if flow and _flow_lines(v) == flow))
-    if same and forked:
-        return min(same, key=lambda v: (_taken_away(v, theirs), _distance(v, theirs)))
+    newest = [same[0] for line in (versions, forked) if (same := _of_record(line, theirs))]
+    if newest:
+        return min(newest, key=lambda version: _distance(version, theirs))
+    return _most_alike([*versions, *forked], theirs)
+
+
+def _find_base_of_fork(versions: Sequence[bytes], theirs: bytes) -> bytes | None:
+    """The version that a save at an old path was made from.
+
+    It may never have had the lines of other saves: of the versions with its record it is the one
+    from which it takes the fewest lines away.
+    """
+    same = _of_record(versions, theirs)
     if same:
-        return same[0]
+        return min(same, key=lambda v: (_taken_away(v, theirs), _distance(v, theirs)))
+    return _most_alike(versions, theirs)
+
+
+def _of_record(versions: Sequence[bytes], theirs: bytes) -> list[bytes]:
+    flow = _flow_lines(theirs)
+    return list(dict.fromkeys(v for v in versions if flow and _flow_lines(v) == flow))
+
+
+def _most_alike(versions: Sequence[bytes], theirs: bytes) -> bytes | None:
     best = min(versions, key=lambda version: _distance(version, theirs), default=None)
     if best is None:
         return best

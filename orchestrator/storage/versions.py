@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from orchestrator.storage import syscalls
 KEPT = 32
 #: what the conductor wrote last; two files, so that one is whole while the other is written
 _LAST = ("last-0", "last-1")
+#: at the end of the name of one that was saved where the ticket no longer was
+_FORKED = ".forked"
 #: time (ns) and checksum, before the text
 _HEAD = 20 + 1 + 8 + 1
 
@@ -33,25 +35,39 @@ class Versions:
 
     # -- those that were replaced ------------------------------------------------------------
 
-    def slot(self, at: str = "") -> Path:
-        """Where the next version that is replaced is kept; `at`: the folder where it lay."""
-        return self.folder / f"{time.time_ns():020d}.{at}"
+    def slot(self, at: str = "", *, forked: bool = False) -> Path:
+        """Where the next version that is replaced is kept; `at`: the folder where it lay.
+
+        `forked`: it was saved there after the ticket had left.
+        """
+        return self.folder / f"{time.time_ns():020d}.{at}{_FORKED * forked}"
+
+    def keep(self, data: bytes, at: str) -> None:
+        """Keep what lay in a folder when the ticket left it: forks there may begin with it.
+
+        It is in the ticket, and not merged yet: nothing else is made from it.
+        """
+        with contextlib.suppress(OSError):
+            self._write(self.slot(at, forked=True).name, data)
 
     def seen_at(self, at: str) -> Iterator[bytes]:
         """Those that lay in a folder when they were replaced, the newest first."""
-        return (text for _, _, text in self._earlier(at))
+        return (text for _, _, text in self._earlier(lambda folder, _: folder == at))
 
-    def _earlier(self, at: str | None = None) -> Iterator[tuple[bytes, str, bytes]]:
-        """(stamp, folder, text) of those that were replaced, the newest first; `at`: in this one.
+    def _earlier(
+        self, wanted: Callable[[str, bool], bool] = lambda _folder, _forked: True
+    ) -> Iterator[tuple[bytes, bool, bytes]]:
+        """(stamp, forked, text) of those that were replaced, the newest first.
 
-        The folder is "" for what the conductor wrote itself.
+        `wanted`: by the folder, "" for what the conductor wrote itself, and whether it was forked.
         """
         with contextlib.suppress(OSError):
             for name in self._names():
-                stamp, _, folder = name.partition(".")
-                if at in (None, folder):
+                stamp, _, where = name.partition(".")
+                folder, forked = where.removesuffix(_FORKED), where.endswith(_FORKED)
+                if wanted(folder, forked):
                     with contextlib.suppress(FileNotFoundError):
-                        yield stamp.encode(), folder, (self.folder / name).read_bytes()
+                        yield stamp.encode(), forked, (self.folder / name).read_bytes()
 
     def trim(self) -> None:
         """Remove the oldest versions beyond `KEPT`."""
@@ -64,19 +80,22 @@ class Versions:
         with contextlib.suppress(FileNotFoundError):
             self.folder.rename(f"{self._place}.given-up-{time.time_ns()}")
 
-    def known(self, at: str | None = None) -> list[bytes]:
-        """What was written last, and the others, the newest first.
+    def known(self) -> list[bytes]:
+        """What was written last, and the others, the newest first."""
+        return [text for _, text in self._known()]
 
-        `at`: for a save in this folder. What others saved in another one, where they still had the
-        ticket open, comes last: no save here was made from it.
-        """
+    def known_for(self, at: str) -> tuple[list[bytes], list[bytes]]:
+        """What a save in a folder may be made from: the ticket's own, and what was forked there."""
+        known = self._known(at)
+        return [v for forked, v in known if not forked], [v for forked, v in known if forked]
+
+    def _known(self, at: str | None = None) -> list[tuple[bool, bytes]]:
         written = self._last_files()
         # between the last two that were written a person may have saved
-        others = [(stamp, "", text) for stamp, _, text in written[1:]] + list(self._earlier())
+        others = [(stamp, False, text) for stamp, _, text in written[1:]]
+        others += self._earlier(lambda folder, forked: not forked or at in (None, folder))
         others.sort(key=lambda other: other[0], reverse=True)
-        if at is not None:
-            others.sort(key=lambda other: other[1] not in ("", at))
-        return [text for _, _, text in written[:1]] + [text for _, _, text in others]
+        return [(False, text) for _, _, text in written[:1]] + [(f, text) for _, f, text in others]
 
     def _names(self) -> list[str]:
         names = os.listdir(self._place)  # noqa: PTH208 - called often, and paths are slow

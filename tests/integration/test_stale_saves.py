@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.domain.agent import Job, Report
+from orchestrator.domain.states import FolderRole
 from orchestrator.errors import TicketError
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
@@ -387,11 +388,38 @@ def test_a_save_is_not_made_from_what_was_saved_in_another_folder(tmp_path: Path
     atomic.create(versions.slot("06_COMPLETE"), here)
     versions.remember(both, here)
     # it is kept once it is merged, later than what it was merged into
-    atomic.create(versions.slot("05_USER_REVIEW"), elsewhere)
+    atomic.create(versions.slot("05_USER_REVIEW", forked=True), elsewhere)
     more = here.replace(b"- here\n", b"- more\n- here\n")
     merged, _ = stale_writes.merge_stale_save(tmp_path, path, more) or (b"", "")
     lines = sorted(line for line in merged.splitlines() if line.startswith(b"- "))
     assert lines == [b"- elsewhere", b"- here", b"- more", b"- one"]
+
+
+def test_what_was_saved_right_before_a_move_is_what_a_save_at_the_old_path_is_made_from(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, saved = Board.move, list[Path]()
+
+    def save_around(
+        board: Board, source: Path, role: FolderRole, later: set[Path] | None = None
+    ) -> Path:
+        if saved:
+            return move(board, source, role, later)
+        saved.append(source)
+        source.write_bytes(edited(source, "first"))
+        opened = source.read_bytes()
+        target = move(board, source, role, later)
+        # an editor that had it open takes the line out, and adds another one
+        source.write_bytes(opened.replace(b"\nfirst", b"\nsecond"))
+        return target
+
+    monkeypatch.setattr(Board, "move", save_around)
+    work.conductor().approve("WO-512")
+    work.conductor().run("WO-512")
+    text = work.file("WO-512").read_text(encoding="utf-8")
+    assert saved
+    assert f"{LINE}\nsecond" in text
+    assert "\nfirst" not in text
 
 
 @pytest.mark.timeout(600)

@@ -18,10 +18,9 @@ from orchestrate_agents.checks.typescript.compiler import compiles, exports_func
 from orchestrate_agents.checks.typescript.hook_probe import hook_functions
 from orchestrate_agents.checks.typescript.states import states_handled
 from orchestrate_agents.checks.typescript.toolchain import toolchain_of
-from orchestrate_agents.sandbox.client import SandboxError, has_sandboxes
+from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.sandbox.runs import RunError
 from orchestrate_agents.specification.stage import StageSpec
-from orchestrate_agents.tools.python import python_of
 from orchestrator.errors import MissingToolError, OrchestrateError
 from orchestrator.gates.checks import (
     Context,
@@ -105,8 +104,7 @@ def _prove_python(stage: StageSpec, ctx: Context, path: str, kept: bool) -> Iter
             yield proven(f"trial run: exit 0, {rows} rows in {len(first.writes)} writes", path)
         else:
             yield failed(f"trial run: {first.run.ending}", path, **first.run.to_dict())
-    # where all was known, nothing is warm
-    if calls.verdict is Verdict.PROVEN and has_sandboxes(ctx.services, python_of(ctx)):
+    if calls.verdict is Verdict.PROVEN:
         _ask_ahead(judge_idempotent, ctx, path)
 
 

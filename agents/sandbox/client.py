@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -277,18 +276,9 @@ class SandboxPool:
 def shared_sandboxes(services: Services, python: Python | None = None) -> SandboxPool:
     """The sandboxes that all checks of one session share; scripts run with that interpreter, by
     default with the one that this product runs on."""
-    key, make = _key_of(python), partial(SandboxPool, python)
-    shared: SandboxPool = services.share(key, make, SandboxPool.close)
+    key = ("sandboxes", python.identity if python else "")
+    shared: SandboxPool = services.share(key, lambda: SandboxPool(python), SandboxPool.close)
     return shared
-
-
-def has_sandboxes(services: Services, python: Python | None = None) -> bool:
-    """Whether a check of the session has started them."""
-    return services.has(_key_of(python))
-
-
-def _key_of(python: Python | None) -> tuple[str, str]:
-    return ("sandboxes", python.identity if python else "")
 
 
 def create_schema(database: Database, schema: Sequence[str]) -> None:

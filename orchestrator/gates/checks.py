@@ -137,10 +137,6 @@ class Services:
                     self._closers.append(lambda: close(thing))
             return self._made[key]
 
-    def has(self, key: Any) -> bool:
-        """Whether something was made under a key."""
-        return key in self._made
-
     def remember(self, key: tuple[Any, ...], kind: type[T], make: Callable[[], T]) -> T:
         """`make()` once per key, across runs too.
 

@@ -23,7 +23,6 @@ from orchestrate_agents.specification.typescript import (
     interfaces,
     signatures,
 )
-from orchestrate_agents.tools.python import python_of
 from orchestrate_backend.trials.importer import RegistryImporter, read_importer_spec
 from orchestrator.domain.agent import Finding, Outcome
 from orchestrator.domain.workflow import Block
@@ -402,9 +401,8 @@ def test_files_are_proven_side_by_side_and_told_in_their_order(
     assert [path for path, result in found if result.detail == "handled"] == paths
 
 
-@pytest.mark.parametrize("warm", [True, False])
-def test_what_gates_ask_later_is_run_where_sandboxes_are_warm_and_judges_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: bool
+def test_what_gates_ask_later_is_run_with_the_rest_and_judges_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.py").write_text("print('a')\n", encoding="utf-8")
     (tmp_path / "b.py").write_text("print('b')\n", encoding="utf-8")
@@ -415,16 +413,13 @@ def test_what_gates_ask_later_is_run_where_sandboxes_are_warm_and_judges_nothing
         raise SandboxError("the tables cannot be created")
 
     def judge(ctx: Context, paths: tuple[str, ...]) -> Result:
-        if warm:
-            key = ("sandboxes", python_of(ctx).identity)
-            ctx.services.share(key, lambda: "started by a trial")
         return proven("handled", *paths) if paths == ("a.py",) else unproven("no calls", *paths)
 
     monkeypatch.setattr(builder_proofs, "judge_handling", judge)
     monkeypatch.setattr(builder_proofs, "judge_idempotent", ask)
     found = prove_files(site(tmp_path), ["a.py", "b.py"], kept=["a.py", "b.py"])
     # a program that reaches nothing is not run as a seed script
-    assert asked == (["a.py"] if warm else [])
+    assert asked == ["a.py"]
     assert [(path, r.detail) for path, r in found] == [
         ("a.py", "compiles"),
         ("a.py", "handled"),

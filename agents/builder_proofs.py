@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 from orchestrate_agents.checks.python.behaviour import (
     find_syntax_error,
     judge_handling,
-    judge_idempotent,
     judge_missing_input,
     run_trial,
 )
-from orchestrate_agents.checks.typescript.compiler import compiles, exports_functions
+from orchestrate_agents.checks.typescript.compiler import compiles
 from orchestrate_agents.checks.typescript.hook_probe import hook_functions
 from orchestrate_agents.checks.typescript.states import states_handled
 from orchestrate_agents.checks.typescript.toolchain import toolchain_of
 from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.sandbox.runs import RunError
 from orchestrate_agents.specification.stage import StageSpec
-from orchestrator.errors import MissingToolError, OrchestrateError
+from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -75,15 +73,6 @@ def _prove(stage: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Re
         yield unproven(str(exc), path)
 
 
-def _ask_ahead(check: Callable[[Context, str], Result], ctx: Context, path: str) -> None:
-    """Run what later gates ask of such a file, while what it takes is running and warm.
-
-    It is theirs to judge: they find what was seen of the same bytes, and else run it themselves.
-    """
-    with suppress(OrchestrateError):
-        check(ctx, path)
-
-
 def _prove_python(stage: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
     problem = find_syntax_error(stage.path(path))
     if problem:
@@ -104,8 +93,6 @@ def _prove_python(stage: StageSpec, ctx: Context, path: str, kept: bool) -> Iter
             yield proven(f"trial run: exit 0, {rows} rows in {len(first.writes)} writes", path)
         else:
             yield failed(f"trial run: {first.run.ending}", path, **first.run.to_dict())
-    if calls.verdict is Verdict.PROVEN:
-        _ask_ahead(judge_idempotent, ctx, path)
 
 
 def _prove_typescript(ctx: Context, path: str) -> Iterator[Result]:
@@ -118,7 +105,6 @@ def _prove_typescript(ctx: Context, path: str) -> Iterator[Result]:
     functions = hook_functions(ctx, path)
     if compiled.verdict is Verdict.PROVEN and functions:
         yield states_handled(ctx, path, [f.name for f in functions])
-        _ask_ahead(exports_functions, ctx, path)
 
 
 def _prove_json(stage: StageSpec, path: str) -> Result:

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,8 +26,18 @@ from orchestrate_agents.sandbox.runs import (
     kill_group,
     python_path,
 )
+from orchestrate_agents.sandbox.scratch_tables import (
+    TableContents,
+    empty_tables,
+    read_contents,
+    refuse_all,
+    refuse_one,
+    untold,
+)
+from orchestrate_agents.sandbox.served import Specified, compare_served, differs, try_sources
+from orchestrate_agents.sandbox.statement_watch import Said, StatementWatch, beyond_loading
 from orchestrate_agents.sandbox.traces import left_behind, listing, self_signed
-from orchestrate_agents.sql.scratch import Database
+from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_agents.tools.python import Python
 from orchestrate_backend.targets.embedded import scratch_folder
 from orchestrator.agent_process.confinement import (
@@ -53,8 +64,8 @@ _SLOW = {
 }
 
 
-#: seconds between two looks at whether a sandbox to spare is still wanted
-_MOMENT = 0.1
+#: a project's host name as the hosted ones have it
+_PROJECT = "kqzvbnmlwoiuytrehgas.supabase.co"
 
 
 class SandboxError(OrchestrateError):
@@ -76,6 +87,31 @@ class ScriptRun:
     #: the words of each request to simulated sources, and those that were not asked anything
     asked: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IdempotencyTrial:
+    """A script's two runs on one database."""
+
+    first: ScriptRun
+    second: ScriptRun
+    #: on emptied tables that refuse each row, or (if it told that) all; None if nothing was added
+    refused: ScriptRun | None
+    #: before the first run, after it, and after the second
+    before: TableContents
+    after_first: TableContents
+    after_second: TableContents
+    #: where the tables differ from what a simulated source served
+    differing: tuple[str, ...] = ()
+
+    @property
+    def added(self) -> dict[str, int]:
+        """Rows that the first run added, by table."""
+        return {
+            table: rows - self.before.rows.get(table, 0)
+            for table, rows in self.after_first.rows.items()
+            if rows != self.before.rows.get(table, 0)
+        }
 
 
 class Sandbox:
@@ -253,19 +289,6 @@ class SandboxPool:
         finally:
             self._free.put(sandbox)
 
-    @contextmanager
-    def spare(self, wanted: Callable[[], bool]) -> Iterator[Sandbox | None]:
-        """The first sandbox that is free while one is wanted."""
-        sandbox = None
-        while sandbox is None and wanted():
-            with suppress(queue.Empty):
-                sandbox = self._free.get(timeout=_MOMENT)
-        try:
-            yield sandbox
-        finally:
-            if sandbox is not None:
-                self._free.put(sandbox)
-
     def close(self) -> None:
         """Stop the processes, remove the copy."""
         for sandbox in self._all:
@@ -279,6 +302,73 @@ def shared_sandboxes(services: Services, python: Python | None = None) -> Sandbo
     key = ("sandboxes", python.identity if python else "")
     shared: SandboxPool = services.share(key, lambda: SandboxPool(python), SandboxPool.close)
     return shared
+
+
+def run_idempotency_trial(
+    services: Services,
+    root: Path,
+    script: str,
+    *,
+    schema: Sequence[str],
+    libraries: Collection[str],
+    python: Python | None = None,
+    specified: Specified | None = None,
+) -> IdempotencyTrial:
+    """Run the script on a scratch database with this schema: twice, where the source or the
+    database fails, and once where it may not write.
+
+    Raises SandboxError if the schema cannot be created.
+    """
+    import psycopg
+
+    pool = shared_sandboxes(services, python)
+    specified = specified or Specified()
+    with (
+        pool.tree.copy_of(root) as copy,
+        scratch(services).database() as database,
+        pool.acquire() as sandbox,
+        psycopg.connect(database.uri, autocommit=True) as admin,
+    ):
+        attempt = partial(sandbox.run, script, cwd=copy, database=database, libraries=libraries)
+
+        def run_once(source: str = "", project: str = "") -> ScriptRun:
+            watch.clear()
+            ended = attempt(source=source, project=project)
+            said.extend(watch.heard())
+            return ended
+
+        empty = partial(empty_tables, database)
+        create_schema(database, schema)
+        watch, said = StatementWatch(admin), list[Said]()
+        before = read_contents(database)
+        # its client is known to find the way there
+        first = run_once(project=_PROJECT if "supabase" in libraries else "")
+        after_first = read_contents(database)
+        differing = compare_served(database, first.served, first.run.text, specified)
+        second = run_once()
+        after_second = read_contents(database)
+        refused = None
+        if after_first != before:
+            own = [name for name, count in after_first.rows.items() if count]
+            differing = (*differing, *differs(first, specified))
+            if first.run.ok and not differing:
+                sources = try_sources(database, first.served, run_once, empty, specified)
+                differing = tuple(sources) if first.served else ()
+                if len(first.writes) != 1:
+                    empty()
+                    ended = refuse_one(database, own, lambda: run_once().run)
+                    lost = after_first.total - read_contents(database).total
+                    differing = (*differing, *untold(ended, lost))
+            differing = (*differing, *beyond_loading(said, own))
+            for _ in refuse_all(database, own, empty):
+                refused = attempt(source="few")
+                if refused.run.ok:
+                    break
+        runs = [r and replace(r, served=(), asked=()) for r in (first, second, refused)]
+        assert runs[0] is not None
+        assert runs[1] is not None
+        contents = before, after_first, after_second
+        return IdempotencyTrial(runs[0], runs[1], runs[2], *contents, differing)
 
 
 def create_schema(database: Database, schema: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from orchestrate_agents.sql.scratch import Database
 #: a record as a simulator tells it (`orchestrate_agents.sandbox.simulators`)
 Served = Mapping[str, Any]
 #: how a source can behave, and what is said of it
-SOURCES = {
+_SOURCES = {
     "rough": "throttles a page and fails once",
     "broken": "fails from the third page of a search on",
     "expired": "refuses the token of a page once",
@@ -106,36 +106,38 @@ def _words(text: str) -> str:
     return f" {' '.join(_WORD.findall(text.casefold()))} "
 
 
-def try_source(
-    source: str,
+def try_sources(
     database: Database,
     served: Sequence[Served],
     run: Callable[[str], Ended],
+    empty: Callable[[], None],
     specified: Specified,
 ) -> Iterator[str]:
-    """What goes wrong where the source behaves so, and the tables are empty.
+    """What goes wrong where the source throttles, fails once, breaks off, or ends too early.
 
-    `served` is what an even source served. To end with an error that names the fault, or to say
-    that not all came, is right in each case.
+    `served` is what an even source served; `empty` empties the tables. To end with an error that
+    names the fault, or to say that not all came, is right in each case.
     """
-    ended, what = run(source), SOURCES[source]
-    if source == "forged":
-        if ended.served:
-            yield f"it takes what a source sends that {what}"
-        return
-    if not ended.run.ok:
-        if source != "short" and not _FAULT.search(ended.run.text):
-            yield f"where the source {what}, it does not say so ({ended.run.ending})"
-        return
-    if source == "short" and not ended.counted:
-        return
-    if source in {"rough", "expired"}:
-        differing = compare_served(database, served, ended.run.text, specified)
-        yield from (f"where the source {what}: {line}" for line in differing)
-    elif not _ADMITS.search(ended.run.text):
-        yield f"though the source {what}, it ends well and does not say that some is missing"
-    elif claim := _CLAIMS.search(ended.run.text):
-        yield f"though the source {what}, it ends well and says “{claim.group()}”"
+    for source, what in _SOURCES.items():
+        empty()
+        ended = run(source)
+        if source == "forged":
+            if ended.served:
+                yield f"it takes what a source sends that {what}"
+            continue
+        if not ended.run.ok:
+            if source != "short" and not _FAULT.search(ended.run.text):
+                yield f"where the source {what}, it does not say so ({ended.run.ending})"
+            continue
+        if source == "short" and not ended.counted:
+            continue
+        if source in {"rough", "expired"}:
+            differing = compare_served(database, served, ended.run.text, specified)
+            yield from (f"where the source {what}: {line}" for line in differing)
+        elif not _ADMITS.search(ended.run.text):
+            yield f"though the source {what}, it ends well and does not say that some is missing"
+        elif claim := _CLAIMS.search(ended.run.text):
+            yield f"though the source {what}, it ends well and says “{claim.group()}”"
 
 
 def compare_served(

@@ -14,10 +14,10 @@ from orchestrate_agents.sandbox.client import (
     Sandbox,
     ScriptRun,
     create_schema,
+    run_idempotency_trial,
 )
 from orchestrate_agents.sandbox.runs import Run, SharedTreeCopy
 from orchestrate_agents.sandbox.scratch_tables import read_contents
-from orchestrate_agents.sandbox.script_trial import run_idempotency_trial
 from orchestrate_agents.sandbox.served import Specified, differs
 from orchestrate_agents.sql.scratch import scratch
 from orchestrator.agent_process.confinement import ability

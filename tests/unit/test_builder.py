@@ -14,7 +14,6 @@ from orchestrate_agents.checks.python import behaviour
 from orchestrate_agents.codegen.csv_seeder import is_csv_seeder, missing_seeders, seeder_spec
 from orchestrate_agents.codegen.hook import render_client, render_hook
 from orchestrate_agents.render import literal
-from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.specification.files import FileSpec, SpecificationError, ticket_file_specs
 from orchestrate_agents.specification.query_module import client_path, specified_client
 from orchestrate_agents.specification.typescript import (
@@ -26,7 +25,7 @@ from orchestrate_agents.specification.typescript import (
 from orchestrate_backend.trials.importer import RegistryImporter, read_importer_spec
 from orchestrator.domain.agent import Finding, Outcome
 from orchestrator.domain.workflow import Block
-from orchestrator.gates.checks import Context, Result, Services, Verdict, proven, unproven
+from orchestrator.gates.checks import Context, Result, Services, Verdict, proven
 from orchestrator.gates.proof_cache import user_proof_cache
 from tests.builds import WORKFLOW, lay_out, site
 
@@ -399,29 +398,3 @@ def test_files_are_proven_side_by_side_and_told_in_their_order(
     monkeypatch.setattr(builder_proofs, "judge_handling", judge)
     found = prove_files(site(tmp_path), paths, kept=paths)
     assert [path for path, result in found if result.detail == "handled"] == paths
-
-
-def test_what_gates_ask_later_is_run_with_the_rest_and_judges_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "a.py").write_text("print('a')\n", encoding="utf-8")
-    (tmp_path / "b.py").write_text("print('b')\n", encoding="utf-8")
-    asked: list[str] = []
-
-    def ask(ctx: Context, path: str) -> Result:
-        asked.append(path)
-        raise SandboxError("the tables cannot be created")
-
-    def judge(ctx: Context, paths: tuple[str, ...]) -> Result:
-        return proven("handled", *paths) if paths == ("a.py",) else unproven("no calls", *paths)
-
-    monkeypatch.setattr(builder_proofs, "judge_handling", judge)
-    monkeypatch.setattr(builder_proofs, "judge_idempotent", ask)
-    found = prove_files(site(tmp_path), ["a.py", "b.py"], kept=["a.py", "b.py"])
-    # a program that reaches nothing is not run as a seed script
-    assert asked == ["a.py"]
-    assert [(path, r.detail) for path, r in found] == [
-        ("a.py", "compiles"),
-        ("a.py", "handled"),
-        ("b.py", "compiles"),
-    ]

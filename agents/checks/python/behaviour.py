@@ -25,10 +25,14 @@ from orchestrate_agents.checks.python.exception_handlers import (
 from orchestrate_agents.checks.python.scopes import read_program
 from orchestrate_agents.checks.python.steadiness import tells_itself_apart
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
-from orchestrate_agents.sandbox.client import create_schema, shared_sandboxes
+from orchestrate_agents.sandbox.client import (
+    IdempotencyTrial,
+    create_schema,
+    run_idempotency_trial,
+    shared_sandboxes,
+)
 from orchestrate_agents.sandbox.runs import Run, tree_copy, tree_digest
 from orchestrate_agents.sandbox.scratch_tables import read_contents
-from orchestrate_agents.sandbox.script_trial import IdempotencyTrial, run_idempotency_trial
 from orchestrate_agents.sql.scratch import scratch
 from orchestrate_agents.tools.lacks import raise_for_lack
 from orchestrate_agents.tools.python import python_of

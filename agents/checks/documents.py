@@ -264,19 +264,19 @@ def key_has_value(
 
 @check(
     "{path:datafile} (has|contains|holds|lists) {n:amount} "
-    "(item|items|entry|entries|element|elements|record|records|object|objects)",
-    "{path:datafile} is [a] [(JSON|YAML)] (list|array) of {n:amount} "
-    "(items|entries|elements|records|objects)",
+    "(item|items|entry|entries|element|elements)",
+    "{path:datafile} is [a] [(JSON|YAML)] (list|array) of {n:amount} (items|entries|elements)",
     name="files.items",
     examples=("`data.json` has at least 10 entries",),
 )
 def item_count(ctx: Context, path: str, n: Amount) -> Result:
-    """Counts what the parsed document's list holds, or that of its only key."""
+    """Counts what the list holds that the parsed document is."""
     document = _read(ctx, path)
     if isinstance(document, Result):
         return document
-    while isinstance(document, dict) and len(document) == 1:
-        (document,) = document.values()
+    if PurePosixPath(path).suffix.lower() in (".yaml", ".yml") and isinstance(document, list):
+        # the parser of YAML gives a list of documents
+        document = document[0] if len(document) == 1 else None
     if not isinstance(document, list):
         return unproven(f"{path} is not one list, so what its items are is not clear", path)
     verdict = proven if n.holds(len(document)) else failed

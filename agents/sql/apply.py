@@ -74,6 +74,10 @@ def apply(
         statement = None
         try:
             for statement in migration.statements:
+                if statement.kind == "CopyStmt" and statement.node.filename is None:
+                    # the server would wait for rows that no file has
+                    words = "COPY … FROM stdin and TO stdout are for psql alone: write INSERT"
+                    return Applied(Failure(statement.line, words), (), tuple(left_out))
                 if statement.kind == "DoStmt":
                     met = forced.get(len(blocks), ())
                     blocks.append(mark(statement, migration.source(statement), own, met))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.sql.nested_statements import nested_statements
-from orchestrate_agents.sql.parse import SqlError, walk
+from orchestrate_agents.sql.parse import SqlError, parse_migration, walk
 from orchestrator.errors import OrchestrateError
 from orchestrator.settings.board import FILE
 from orchestrator.settings.tables import DatabaseSettings
@@ -103,7 +103,11 @@ def target_server(root: Path, settings: Mapping[str, Any]) -> TargetServer:
 
 
 #: words by which SQL asks what the server has, or catches that it lacks something
-_ASKS = re.compile(r"server_version|to_regproc|\bpg_proc\b|undefined_\w+|\bwhen\s+others\b", re.I)
+_ASKS = re.compile(
+    r"server_version|\bversion\s*\(|to_regproc|\bpg_proc\b|information_schema|\bexception\b",
+    re.IGNORECASE,
+)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def newer_than(text: str, base: Mapping[str, str]) -> Iterator[Newer]:
@@ -122,21 +126,28 @@ def newer_than(text: str, base: Mapping[str, str]) -> Iterator[Newer]:
             made.update(_made(sql))
         except SqlError:
             continue
-    asks = bool(_ASKS.search(text))
+    asks = bool(_ASKS.search(_COMMENT.sub(" ", text)))
     for one in statements:
         nodes = list(walk(one.node))
         # names of the statement's own, or a trigger's variables
-        named = {n.aliasname for n in nodes if type(n).__name__ == "Alias"} & set(_IMAGES)
+        named = {n.aliasname for n in nodes if type(n).__name__ == "Alias"}
+        named |= {n.relname for n in nodes if type(n).__name__ == "RangeVar"}
+        named &= set(_IMAGES)
         for node in nodes:
             for what, since in _needs(node, made):
                 if what in reported or (what == _OLD_OR_NEW and (one.function or named)):
                     continue
                 reported.add(what)
-                yield Newer(one.line, what, since, asks)
+                # a body is looked at when it is called, and not when it is made
+                yield Newer(one.line, what, since, asks or bool(one.function))
 
 
 def _made(sql: str) -> Iterator[str]:
-    return (s.function.lower() for s in nested_statements(sql) if s.function)
+    """Functions of the schemas that names without one are looked for in."""
+    for statement in parse_migration(sql).of("CreateFunctionStmt"):
+        *schema, name = (part.sval for part in statement.node.funcname)
+        if schema in ([], ["public"], ["extensions"]):
+            yield name
 
 
 def _needs(node: Any, made: Collection[str]) -> Iterator[tuple[str, int]]:

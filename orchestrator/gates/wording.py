@@ -51,15 +51,17 @@ _QUALIFIED = re.compile(
 _TIED = re.compile(MEANING, re.IGNORECASE)
 #: not “should”, which need not hold (RFC 2119)
 _DEMAND = re.compile(
-    r"(?<![\w`])(?:[Mm]ust|MUST|[Ss]hall|SHALL|[Ww]ill|needs? to|ha(?:s|ve) to"
+    # “does not have to” demands nothing
+    r"(?<![\w`])(?<!not )(?<!n['’]t )(?<!never )"
+    r"(?:[Mm]ust|MUST|[Ss]hall|SHALL|[Ww]ill|needs? to|ha(?:s|ve) to"
     r"|(?:is|are) (?:required|expected|supposed) to)"
     r"(?P<adverb> (?:also|always))?(?P<no> (?:not|never)|n['’]t)?"
     r"(?P<later> (?:also|always))?(?P<longer> no longer)? (?P<verb>[a-z]+)(?![\w`])"
 )
 #: a second verb of the same demand: “must exist and not be empty”
 _AND = re.compile(
-    r"(?<=\w)(?P<and>,? and )(?P<no>not )?(?P<verb>be|exist|pass|have|contain|include|return|define"
-    r"|use|run|match|end|start|name|list|mention|compile|validate)(?![\w`])"
+    r"(?<=\w)(?P<and>,? and )(?P<no>not )?"
+    r"(?P<verb>be|exist|pass|have|contain|include|compile)(?![\w`])"
 )
 #: verbs that others follow, and words that are none
 _NO_VERBS = frozenset(("able", "either", "neither", "only", "both", "at", "in", "on", "to", "not"))

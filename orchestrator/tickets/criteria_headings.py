@@ -29,9 +29,7 @@ _KEY_GAPS = (re.compile(r"[\s_-]+"), re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
 #: a key of a criterion that only numbers it: `k2`, `AC-1`
 _NUMBER = re.compile(r"[A-Za-z]{0,4}[-_]?\d+")
 _EMPHASIS = re.compile(r"[*_`]+")
-#: two sentences or more, each on a line of its own, none of them going on in the next
-_BEGINS = r'(?:[^\W\d_a-z]|[`"“*])[^\n]*'
-_LINES = re.compile(rf"\s*{_BEGINS}(?:\n+[ \t]*{_BEGINS})+\s*")
+_SENTENCE = re.compile(r"(?!(?:not|tbd|todo|none|n/a|see)\b)\S+ \S", re.IGNORECASE)
 #: so much of a heading or keyword line is looked at (characters)
 _LONGEST = 200
 
@@ -53,7 +51,7 @@ class Headings:
         )
         said = rf"(?:{long}|{short}|{alone})"
         self._whole = re.compile(rf"{lead}(?:{long}|{short}){number}\W*(?:\(.*\)\W*)?\Z", flags)
-        self._alone = re.compile(rf"(?:{alone})\Z", flags)
+        self._common = re.compile(rf"(?:{'|'.join(_WORDS['common_keys'])})\Z", flags)
         self._other = re.compile(rf"{lead}(?:{other}){remark}", flags)
         self._line = re.compile(rf"[*_]*{said}{number}[*_]*\s*[:—–][*_]*", flags)
 
@@ -65,8 +63,8 @@ class Headings:
         return self._whole.match(_plain(heading)) is not None
 
     def is_common(self, heading: str) -> bool:
-        """Whether it is a word, such as "checks", that means criteria where sentences follow."""
-        return self._alone.match(_plain(heading)) is not None
+        """Whether it is a word that means criteria where a list follows: "verification"."""
+        return self._common.match(_plain(heading)) is not None
 
     def excludes(self, heading: str) -> bool:
         """Whether what is below the heading does not have to hold."""
@@ -139,11 +137,11 @@ def criteria_in_keys(
     for key, value in meta.items():
         # YAML has keys that are not text
         certain, common = _meaning(str(key), own_headings)
-        several = isinstance(value, list) or "\n" in str(value).strip()
+        several = isinstance(value, list) or re.match(r"\s*[-*+] .*\n", str(value)) is not None
         if certain or (common and several):
             for text in _texts_in(value):
-                # of a common word the sentences: `checks: [lint, types]` is for a tool
-                if not says_nothing(text) and (certain or " " in text.strip()):
+                # of a common word the sentences: `verification: [lint, types]` is for a tool
+                if not says_nothing(text) and (certain or _SENTENCE.match(text.strip())):
                     yield key, " ".join(text.split())
 
 
@@ -180,8 +178,5 @@ def _texts_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
         texts = [v for k, v in kept.items() if v not in proofs]
         yield " | ".join(texts) + "".join(f" — `{proof.strip('`')}`" for proof in proofs)
     elif isinstance(value, str):
-        items = re.split(r"(?m)^\s*(?:[-*+]|\d{1,3}[.)])[ \t]+(?:\[[ xX]?\][ \t]*)?", value)
-        if len(items) <= 2:
-            whole = not _LINES.fullmatch(value) or Headings.is_scenario(value.strip())
-            items = [value] if whole else value.splitlines()
-        yield from (item for item in items if item.strip())
+        items = re.split(r"(?m)^[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+(?:\[[ xX]?\][ \t]*)?", value)
+        yield from (item for item in items if item.strip()) if len(items) > 2 else (value,)

@@ -143,8 +143,11 @@ def names_approvers(line: str, agents: Sequence[str]) -> str:
 
     Lines of keys that no list holds are one paragraph: "agent: BUILDER approvers: Maya".
     """
-    said = re.sub(r"[*_`]{1,3}(?=\W|$)|(?<!\w)[*_`]{1,3}", "", line).strip(" >-")
+    said = re.sub(r"[*_`]{1,3}(?=\W|$)|(?<!\w)[*_`]{1,3}", "", line[:_LONGEST]).strip(" >-")
     parts = re.split(r"\s+(?=[A-Za-z][\w-]*:\s)", said)
+    if not re.match(r"[A-Za-z][\w -]{0,40}:\s", parts[0]):
+        # a sentence, in which something of data may be said
+        return ""
     return next(filter(None, (_approvers_in(part, agents) for part in parts)), "")
 
 
@@ -152,7 +155,9 @@ def _approvers_in(said: str, agents: Sequence[str]) -> str:
     found = re.fullmatch(r"(?P<key>[A-Za-z][\w -]{0,40}?)\s*:\s+(?P<value>\S.{0,120})", said)
     if found is None or not is_gate_key(found["key"], found["value"]):
         return ""
-    value = found["value"].strip(" []\"'.")
+    value = re.sub(r"\s*(?:#.*|<[^<>]*>|\([^()]*\))\s*$", "", found["value"]).strip(" []\"'.!")
+    if _NO_PEOPLE.fullmatch(value):
+        return ""
     of_people = _says("people_key", found["key"])
     is_count = re.fullmatch(r"[1-9]", value) and (of_people or _says("is_required", found["key"]))
     if value.casefold() in _YES or is_count:
@@ -165,6 +170,13 @@ def _approvers_in(said: str, agents: Sequence[str]) -> str:
     return said if is_named and called else ""
 
 
+#: characters of a line that are looked at
+_LONGEST = 400
+#: what a description of data says of such a field
+_NO_PEOPLE = re.compile(
+    r"(?i)(?:uuid|bool(?:ean)?|text|string|array(?: of \w+)?|int(?:eger)?|fk|date|timestamp\w*"
+    r"|varchar|optional|nullable|json|git|list(?: of \w+)?)"
+)
 _YES = ("true", "yes", "on", "required", "mandatory", "human", "manual")
 
 
@@ -318,9 +330,9 @@ def _in_table(table: Piece, at: int) -> Iterator[UnreadGate]:
             asks = _rule("gate_column").match(title) and _says("cell_says_yes", cell)
             # an agent's verdict is not a person's
             by_whom = _says("approver_column", title) or (
-                of_gates and _says("owner_column", title) and not _MACHINE.search(cell)
+                of_gates and _says("owner_column", title) and not _MACHINE.match(cell)
             )
-            asks = asks or (by_whom and not _is_machine(cell))
+            asks = asks or (by_whom and not all(map(_is_machine, re.split(r"\s*[,/&]\s*", cell))))
             if asks or (is_gate(cell) and is_personal(cell)) or _asks(cell):
                 words = f"{title}: {cell}"
                 yield UnreadGate(

@@ -485,6 +485,8 @@ NAMES_APPROVERS = (
     "Reviewers: @maya, @tom",
     "Owner: BUILDER\nreviewers: maya",
     "reviewers: BUILDER, Maya",
+    "requires_approval: true (Maya)",
+    "review_required: yes!",
 )
 NAMES_NOBODY = (
     "Reviewer: INSPECTOR",
@@ -497,6 +499,8 @@ NAMES_NOBODY = (
     "Checkpoints: 3",
     "Approved: 2024-03-01",
     "Checkpoint: rows counted",
+    "approved_by: uuid",
+    "Seed rows with approved: true",
 )
 
 

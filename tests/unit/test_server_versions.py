@@ -50,7 +50,7 @@ def test_what_newer_servers_brought_is_named_with_its_line(sql: str, what: str, 
     found = [n for n in newer_than(f"SELECT 1;\n{sql}", {}) if what in n.what]
     assert [n.since for n in found] == [since]
     assert found[0].line >= 2
-    assert not found[0].guarded
+    assert found[0].guarded is sql.startswith("CREATE FUNCTION")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,7 @@ def test_what_newer_servers_brought_is_named_with_its_line(sql: str, what: str, 
         "CREATE FUNCTION uuidv7() RETURNS uuid LANGUAGE sql AS 'SELECT gen_random_uuid()';\n"
         "CREATE TABLE t (id uuid DEFAULT uuidv7());",
         "SELECT extensions.uuidv7();",
+        "CREATE TABLE old (x int); INSERT INTO old VALUES (1) RETURNING old.x;",
         "SELECT 'uuidv7()' -- uuidv7()",
         "this is no SQL",
     ],
@@ -89,6 +90,16 @@ def test_sql_that_asks_which_server_it_is_on_may_do_without() -> None:
     )
     (found,) = newer_than(sql, {})
     assert found.guarded
+
+
+def test_a_comment_about_versions_is_no_question() -> None:
+    (found,) = newer_than("-- needs server_version 18\nSELECT uuidv7();", {})
+    assert not found.guarded
+
+
+def test_a_function_of_another_schema_is_not_the_one_that_is_called() -> None:
+    made = "CREATE FUNCTION app.uuidv7() RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid';\n"
+    assert [n.what for n in newer_than(f"{made}SELECT uuidv7();", {})] == ["uuidv7()"]
 
 
 PROJECT = "[db]\nport = 54322\nmajor_version = {}\n"

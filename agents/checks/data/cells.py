@@ -7,9 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from itertools import pairwise
 
-from orchestrate_agents.checks.data.subjects import SeedFile, judge_files, seed_files, shorten
+from orchestrate_agents.checks.data.subjects import (
+    SeedFile,
+    column_of,
+    judge_files,
+    seed_files,
+    shorten,
+)
 from orchestrate_agents.seed_data.csv_file import Fault, SheetRow
 from orchestrator.gates.checks import (
     Context,
@@ -24,15 +31,20 @@ from orchestrator.gates.checks import (
 _QUOTED = r"(?:`[^`\n]+`|\"[^\"\n]+\"|'[^'\n]+')"
 _WORD = r"(?!(?:not|only|unique|never|always)\b)[A-Za-z0-9][\w.-]*"
 _VALUE = re.compile(rf"{_QUOTED}|(?<![\w.-])(?!(?:or|and)\b)[\w.-]+", re.IGNORECASE)
-_COMMA, _OR = r"\s*,\s*", r"\s*(?:,\s*)?(?:or|/|and)\s*"
-# one plain word may be anything that is said of a column: “unique”, “sorted”
+_COMMA, _OR = r"\s*,\s*", r"(?:\s*,\s*|\s*/\s*|\s+)(?:or\s+|and\s+)?"
+
+
+def read_values(text: str) -> tuple[str, ...]:
+    """`` `open` or `closed` ``, `open, closed or done`."""
+    return tuple(word.strip("`\"'") for word in _VALUE.findall(text))
+
+
+# one quoted word, or several that are not quoted, may say what the values are like: `NOT NULL`
+parameter_type("cellvalues", rf"{_QUOTED}(?:{_OR}{_QUOTED})+", read_values)
 parameter_type(
-    "cellvalues",
-    rf"(?:{_QUOTED}(?:(?:{_OR}|{_COMMA}){_QUOTED})*|{_WORD}(?:{_COMMA}{_WORD})*{_OR}{_WORD})",
-    lambda text: tuple(
-        word.strip("`\"'")
-        for word in re.findall(rf"{_QUOTED}|(?<![\w.-])(?!(?:or|and)\b)[\w.-]+", text)
-    ),
+    "listedvalues",
+    rf"(?:{_QUOTED}(?:{_OR}{_QUOTED})*|{_WORD}(?:{_COMMA}{_WORD})*(?:\s*,)?\s+(?:or|and)\s+{_WORD})",
+    read_values,
 )
 
 _NUMBER = r"-?\d+(?:\.\d+)?"
@@ -81,7 +93,7 @@ def read_bounds(text: str) -> tuple[Bound, ...]:
 
 parameter_type(
     "bounds",
-    rf"(?:(?:between\s+{_NUMBER}\s+and|from\s+{_NUMBER}\s+to|in\s+{_NUMBER}\s*(?:\.\.|–|-))\s*{_NUMBER}"
+    rf"(?:(?:between\s+{_NUMBER}\s+and|from\s+{_NUMBER}\s+to)\s*{_NUMBER}"
     rf"|(?:{'|'.join(_BOUNDS)})\s*{_NUMBER}|positive|negative|{_NOT_NEGATIVE})",
     read_bounds,
 )
@@ -93,12 +105,6 @@ parameter_type(
 )
 
 _OF = "[the] [(values|cells|value|cell) (of|in)] [the] [column] {column:csvcolumn} [column] (of|in)"
-
-
-def column_of(file: SeedFile, name: str) -> str | None:
-    """The column of that name, whatever its case; its plural may be said."""
-    names = (name.lower(), name.lower().removesuffix("s"))
-    return next((c for c in file.sheet.columns if c.lower() in names), None)
 
 
 def _judge_column(
@@ -113,14 +119,15 @@ def _judge_column(
 
     def faults(file: SeedFile) -> Iterator[Fault]:
         found = column_of(file, column)
-        if found is None:
-            yield Fault(1, column, "missing")
-            return
         yield from file.sheet.faults
-        yield from find_faults(file, found)
+        if found is not None:
+            yield from find_faults(file, found)
 
     def conclude(file: SeedFile) -> str | Result:
-        found = column_of(file, column) or column
+        found = column_of(file, column)
+        if found is None:
+            # the word may be no column's: “every entry”
+            return unproven(f"{file.path} has no column {column}", file.path)
         if not file.sheet.rows:
             return unproven(f"{file.path} has no rows", file.path)
         return good(file, found)
@@ -138,9 +145,10 @@ def _counted(file: SeedFile, name: str, good: str) -> str | Result:
 
 
 @check(
-    f"{_OF} {{path:csvfile}} (is|are) [(all|always)] [(one of|either|only)] {{values:cellvalues}}",
-    f"{_OF} {{path:csvfile}} (only has|has only|only contains|contains only|has) [the] "
-    "(value|values) {values:cellvalues}",
+    f"{_OF} {{path:csvfile}} (is|are) [(all|always)] {{values:cellvalues}}",
+    f"{_OF} {{path:csvfile}} (is|are) [(all|always)] (one of|either) {{values:listedvalues}}",
+    f"{_OF} {{path:csvfile}} (only has|has only|only contains|contains only) [the] "
+    "(value|values) {values:listedvalues}",
     f"{_OF} {{path:csvfile}} (only contains|contains only) {{values:cellvalues}}",
     name="csv.values",
     examples=("`state` in `data/branches.csv` is one of `open`, `closed`",),
@@ -194,7 +202,7 @@ def is_within(ctx: Context, path: str, column: str, bounds: tuple[Bound, ...]) -
 
 
 def _comparable(rows: tuple[SheetRow, ...], name: str) -> tuple[list[object], str] | None:
-    """The cells as numbers, days or small texts that sort alike everywhere; None for others."""
+    """The cells as numbers or days; None for texts, which sort by language and by meaning."""
     cells = [row.get(name) for row in rows]
     numbers = [number_of(cell) for cell in cells]
     if all(number is not None for number in numbers):
@@ -202,11 +210,7 @@ def _comparable(rows: tuple[SheetRow, ...], name: str) -> tuple[list[object], st
     try:
         return [date.fromisoformat(cell) for cell in cells], "as days"
     except ValueError:
-        # capitals, accents and digits sort otherwise in other languages
-        plain = all(re.fullmatch(r"[a-z]+|[A-Z]+", cell) for cell in cells)
-        return (
-            (list(cells), "as texts") if plain and len({c.isupper() for c in cells}) < 2 else None
-        )
+        return None
 
 
 @check(
@@ -218,7 +222,7 @@ def _comparable(rows: tuple[SheetRow, ...], name: str) -> tuple[list[object], st
     examples=("`data/branches.csv` is sorted by opened",),
 )
 def is_sorted(ctx: Context, path: str, column: str, descending: bool = False) -> Result:
-    """Each cell of the column is at least the one above it: numbers, days, or plain letters."""
+    """Each cell of the column is at least the one above it, as numbers or as days."""
 
     def out_of_order(file: SeedFile, name: str) -> Iterator[Fault]:
         found = _comparable(file.sheet.rows, name)
@@ -261,7 +265,7 @@ def is_known(ctx: Context, path: str, column: str, other: str, key: str = "") ->
     (there,) = found
     name = column_of(there, key or column)
     if name is None:
-        return failed(f"{there.path} has no column {key or column}", there.path)
+        return unproven(f"{there.path} has no column {key or column}: name it", there.path)
     if there.sheet.faults:
         return failed(f"{there.path}: {there.sheet.faults[0]}", there.path)
     known = {row.get(name) for row in there.sheet.rows}
@@ -278,40 +282,46 @@ def is_known(ctx: Context, path: str, column: str, other: str, key: str = "") ->
     return _judge_column(ctx, path, column, "unknown values", unknown, good)
 
 
+parameter_type("decimal", r"-?\d+(?:\.\d+)?", Fraction)
+
+
+def _plain(number: Fraction) -> str:
+    return str(number) if number.denominator == 1 else str(float(number))
+
+
 @check(
     "[the] (sum|total) of [the] [column] {column:csvcolumn} [column] (of|in) {path:csvfile} "
-    "(is|equals) [exactly] {total:number}",
+    "(is|equals) [exactly] {total:decimal}",
     "[the] {column:csvcolumn} [(values|column)] (of|in) {path:csvfile} (sum|sums|add|adds) [up] to "
-    "[exactly] {total:number}",
+    "[exactly] {total:decimal}",
     name="csv.sum",
     examples=("The sum of `share` in `data/branches.csv` is 100",),
 )
-def has_sum(ctx: Context, path: str, column: str, total: float) -> Result:
+def has_sum(ctx: Context, path: str, column: str, total: Fraction) -> Result:
     """The numbers of the column add up to exactly this, counted in decimals."""
-    wanted = Decimal(repr(total))
 
     def faults(file: SeedFile, name: str) -> Iterator[Fault]:
         cells = [(row, number_of(row.get(name))) for row in file.sheet.filled(name)]
         wrong = [row for row, value in cells if value is None]
         yield from (Fault(r.line, name, f"is no number: {shorten(r.get(name))!r}") for r in wrong)
-        there = sum((value for _, value in cells if value is not None), Decimal(0))
-        if not wrong and there != wanted:
-            yield Fault(1, name, f"adds up to {there}, not {wanted.normalize():f}")
+        there = sum((Fraction(value) for _, value in cells if value is not None), Fraction(0))
+        if not wrong and there != total:
+            yield Fault(1, name, f"adds up to {_plain(there)}, not {_plain(total)}")
 
     def good(file: SeedFile, name: str) -> str | Result:
-        return _counted(file, name, f"add up to {wanted.normalize():f}")
+        return _counted(file, name, f"add up to {_plain(total)}")
 
     return _judge_column(ctx, path, column, "another sum", faults, good)
 
 
 @check(
-    "{path:csvfile} and {other:csvfile} have the same (columns|header)",
-    "{path:csvfile} has the same (columns|header) as {other:csvfile}",
+    "{path:csvfile} and {other:csvfile} have the same columns",
+    "{path:csvfile} has the same columns as {other:csvfile}",
     name="csv.same-columns",
     examples=("`data/branches.csv` and `data/old.csv` have the same columns",),
 )
 def has_same_columns(ctx: Context, path: str, other: str) -> Result:
-    """Both headers name the same columns in the same order."""
+    """Both headers name the same columns, in whatever order."""
     files: list[SeedFile] = []
     for each in (path, other):
         found = seed_files(ctx, each)
@@ -323,7 +333,7 @@ def has_same_columns(ctx: Context, path: str, other: str) -> Result:
         return failed(f"{faulty.path}: {faulty.sheet.faults[0]}", faulty.path)
     first, *others = files
     for file in others:
-        if file.sheet.columns != first.sheet.columns:
+        if sorted(file.sheet.columns) != sorted(first.sheet.columns):
             ours, theirs = ", ".join(first.sheet.columns), ", ".join(file.sheet.columns)
             return failed(f"{first.path} has {ours}; {file.path} has {theirs}", path, other)
     return proven(f"both have {', '.join(first.sheet.columns)}", *(f.path for f in files))

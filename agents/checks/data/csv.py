@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from orchestrate_agents.checks.data.subjects import Amount, SeedFile, judge_files, seed_files
+from orchestrate_agents.checks.data.subjects import (
+    Amount,
+    SeedFile,
+    column_of,
+    judge_files,
+    seed_files,
+)
 from orchestrate_agents.seed_data.csv_file import Fault
 from orchestrate_agents.seed_data.table_schema import (
     cell_faults,
@@ -30,7 +36,8 @@ from orchestrator.gates.checks import (
 # "every row is unique" names none
 parameter_type(
     "csvcolumn",
-    rf"(?!(?:the|column|rows?|lines?|records?|cells?|values?)\b){TYPES['name'][0]}",
+    r"(?!(?:the|columns?|rows?|lines?|records?|cells?|values?|entry|entries|items?|fields?|keys?|"
+    rf"headers?|headings?|identifiers?|duplicates?)\b){TYPES['name'][0]}",
     TYPES["name"][1],
 )
 
@@ -153,8 +160,7 @@ def has_unique_column(ctx: Context, path: str, column: str) -> Result:
     """No two rows have the same cell there; an empty one counts as a cell."""
 
     def find_faults(file: SeedFile) -> Iterator[Fault]:
-        names = (column.lower(), column.lower().removesuffix("s"))
-        found = next((c for c in file.sheet.columns if c.lower() in names), None)
+        found = column_of(file, column)
         if found is None:
             yield Fault(1, column, "missing")
             return

@@ -256,6 +256,13 @@ def column_named(file: SeedFile, name: str) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
+def column_of(file: SeedFile, name: str) -> str | None:
+    """The column of that name, whatever its case; its plural may be said."""
+    names = (name.lower(), name.lower().removesuffix("s"))
+    columns = [c for wanted in names for c in file.sheet.columns if c.lower() == wanted]
+    return columns[0] if columns else None
+
+
 def shorten(text: str) -> str:
     """A text short enough for a receipt's sentence."""
     return text if len(text) <= 60 else text[:59] + "…"

@@ -323,9 +323,6 @@ def role_can(
     "{tables:tables} (can|may) only be {verbs:verbs} by {role:role}",
     "{tables:tables} (can|may) be {verbs:verbs} only by {role:role}",
     "{tables:tables} (can|may) be {verbs:verbs} by {role:role} only",
-    "{tables:tables} (is|are) only {verbs:able} (by|to|for) {role:role}",
-    "{tables:tables} (is|are) {verbs:able} only (by|to|for) {role:role}",
-    "{tables:tables} (is|are) {verbs:able} (by|to|for) {role:role} only",
     "{verbs:verbs} (is|are) (only possible|possible only|allowed only|only allowed|restricted) "
     "(for|to|by|as) {role:role}",
     name="sql.only-role-can",

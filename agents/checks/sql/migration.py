@@ -128,7 +128,6 @@ _STATEMENTS = "[(statements|statement|commands|operations)]"
     f"{{which:migration}} (contains|has|uses|includes) (no|neither) {{harms:harms}} {_STATEMENTS}",
     "{which:migration} does not (contain|use|include|have) [any] {harms:harms} " + _STATEMENTS,
     "{which:migration} is (free of|without) {harms:harms} [(statements|statement)]",
-    "{which:migration} (does not|doesn't|never) {harms:droppings}",
     name="sql.without",
     version=2,
     examples=(

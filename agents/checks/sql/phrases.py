@@ -74,7 +74,8 @@ parameter_type("quantified", _QUANTITY, read_tables)
 # only what the words call tables: a bare name may as well be a file's
 parameter_type(
     "saidtables",
-    rf"(?:(?:the\s+)?tables?\s+{_ONE}(?:{_AND}{_ONE})*|(?:the\s+)?{_ONE}(?:{_AND}{_ONE})*\s+tables?)",
+    rf"(?!(?:no|any|some|other|these|those|all|each|every)\b)(?:(?:the\s+)?tables?\s+{_ONE}"
+    rf"(?:{_AND}{_ONE})*|(?:the\s+)?{_ONE}(?:{_AND}{_ONE})*\s+tables?)",
     read_tables,
 )
 parameter_type(
@@ -183,28 +184,6 @@ parameter_type(
     read_harms,
 )
 
-_DROPS = r"(?:drop|truncate|delete)s?"
-parameter_type(
-    "droppings",
-    rf"{_DROPS}(?:\s+(?:or|and|nor)\s+{_DROPS})*"
-    rf"\s+(?:a|an|any|existing|\s)*(?:{_DROPPED}|policie)s?",
-    lambda text: _read_droppings(text),
-)
-
-
-_ORS = ("or", "and", "nor")
-
-
-def _read_droppings(text: str) -> Harms:
-    """`drop or truncate any table`: only drops of this kind of object are meant."""
-    *verbs, kind = re.findall(r"[A-Za-z]+", re.sub(r"(?i)\b(?:an?|any|existing)\b", " ", text))
-    named = re.sub(r"(?i)policies?$", "POLICY", kind).upper()
-    what = named if named in _DROPPED else named.removesuffix("S")
-    verbs = [verb.lower().removesuffix("s").upper() for verb in verbs if verb.lower() not in _ORS]
-    said = " ".join(verb + (f" {what}" if verb == "DROP" else "") for verb in verbs)
-    return read_harms(said)
-
-
 _ROLES = {
     "anon": r"(?:an\s+)?(?:anon(?:ymous)?|unauthenticated|signed-out|logged-out|public)"
     r"(?:\s+(?:users?|clients?|visitors?|requests?|role|key))?",
@@ -290,7 +269,6 @@ _ABLE = {
     "insertable": ("INSERT",),
     "updat(?:e)?able|editable": ("UPDATE",),
     "deletable": ("DELETE",),
-    "accessible": ("SELECT", "INSERT", "UPDATE", "DELETE"),
 }
 
 
@@ -301,11 +279,7 @@ def read_able(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(verb for verbs in named for verb in verbs))
 
 
-parameter_type(
-    "able",
-    rf"(?:{'|'.join(_ABLE)})(?:\s*(?:/|\s+or\s+|\s+and\s+)\s*(?:{'|'.join(_ABLE)}))*",
-    read_able,
-)
+parameter_type("able", rf"(?:{'|'.join(_ABLE)})", read_able)
 parameter_type("be", r"(?:(?:is|are)(?: not)?|(?:is|are)n['’]t)", read_can)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 from orchestrate_agents.checks.sql.phrases import (
     IndexedColumns,
@@ -31,6 +32,7 @@ from orchestrate_agents.sql.prove import Proof, prove
 from orchestrator.gates.checks import Context, Result, Verdict, check, proven, unproven
 
 _EVERY = Tables()
+_PUBLIC = SimpleNamespace(sval="public")
 
 
 def _result(subject: Subject, problems: Sequence[str], good: str) -> Result:
@@ -80,17 +82,18 @@ def tables_gone(ctx: Context, tables: Tables, which: Which | None = None) -> Res
     if isinstance(subject, Result):
         return subject
     there = {name for kind, name, _ in subject.proof.catalog if kind in ("table", "view")}
-    left = [name for name in tables.names if {name, f"public.{name}"} & there]
+    wanted = {name: name if "." in name else f"public.{name}" for name in tables.names}
+    left = [name for name, full in wanted.items() if full in there]
     if left:
         return subject.failed(f"{subject.path}: {', '.join(left)} is still there afterwards")
     drops = parse_migration(subject.text).of("DropStmt")
     named = {
-        part.sval
+        ".".join(part.sval for part in (item if len(item) > 1 else (_PUBLIC, *item)))
         for statement in drops
+        if statement.node.removeType.name == "OBJECT_TABLE"
         for item in statement.node.objects
-        for part in (item if isinstance(item, tuple) else ())[-1:]
     }
-    unknown = [n for n in tables.names if n.rpartition(".")[2] not in named]
+    unknown = [name for name, full in wanted.items() if full not in named]
     if unknown:
         return unproven(
             f"{subject.path} does not drop {', '.join(unknown)}: whether the target has it is "

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from os.path import normpath
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from orchestrate_agents.checks.data.subjects import Amount
@@ -24,7 +25,9 @@ from orchestrator.gates.checks import (
 )
 
 _LISTED = 8
-_PAGES = (".md", ".markdown", ".mdx")
+_PAGES = (".md", ".markdown")
+#: pages of other kinds, whose links are not read
+_OTHER = (".html", ".htm", ".rst", ".adoc", ".mdx", ".xhtml")
 
 
 def _sources(ctx: Context, area: Area) -> tuple[Source, ...] | Result:
@@ -39,7 +42,7 @@ def _sources(ctx: Context, area: Area) -> tuple[Source, ...] | Result:
 # -- links -----------------------------------------------------------------------------------------
 
 parameter_type("linkkind", r"(?:internal|local|relative)")
-_LINKS = "[{own:linkkind}] (links|link|cross-references|references)"
+_LINKS = "[{own:linkkind}] (links|link)"
 _WORK = (
     "(work|works|resolve|resolves|is valid|are valid|lead somewhere|leads somewhere|are not broken)"
 )
@@ -64,71 +67,104 @@ def links_work(ctx: Context, area: Area | None = None, own: str = "") -> Result:
     pages = [s for s in sources if PurePosixPath(s.path).suffix.lower() in _PAGES]
     if not pages:
         return unproven(f"{where}: there is no Markdown page to read links from")
-    broken, count, away = list[str](), 0, list[str]()
+    # what is not read, or not asked, may be broken
+    open_ends = [f"{s.path} is no Markdown" for s in sources if s.path.lower().endswith(_OTHER)]
+    broken, count = list[str](), 0
     for page in pages:
+        open_ends += [f"{page.path}: {said}" for said in _unread(page.text)]
         for line, target in _links_of(page.text):
             if urlsplit(target).scheme or target.startswith("//"):
-                away.append(target)
+                open_ends += [] if own else [f"{target} leads to the web"]
                 continue
             count += 1
-            if why := _broken(ctx, page, target):
-                broken.append(f"{page.path}:{line}: {target} {why}")
+            why, sure = _broken(ctx, page, target)
+            if why:
+                (broken if sure else open_ends).append(f"{page.path}:{line}: {target} {why}")
     paths = [page.path for page in pages][:100]
     if broken:
         more = f" and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
         return failed("; ".join(broken[:_LISTED]) + more, *paths, broken=broken[:100])
     good = f"{count} links of {len(pages)} pages lead to files and headings"
-    if away and not own:
-        return unproven(f"{good}; {len(away)} lead to the web, which is not asked", *paths)
+    if open_ends:
+        return unproven(f"{good}; not shown: {'; '.join(open_ends[:_LISTED])}", *paths)
     if not count:
         return unproven(f"{where}: its {len(pages)} pages have no link", *paths)
     return proven(good, *paths)
 
 
-def _links_of(text: str) -> Iterator[tuple[int, str]]:
-    """(line, target) of the links and pictures of a Markdown page."""
+def _blocks(text: str) -> list[Any]:
+    """A page's blocks, without the keys at its head."""
     from markdown_it import MarkdownIt
 
-    for block in MarkdownIt("commonmark").enable("table").parse(text):
+    head = re.match(r"---\n.*?\n---\n", text, re.DOTALL)
+    blank = "\n" * head.group().count("\n") if head else ""
+    rest = text[head.end() :] if head else text
+    return MarkdownIt("commonmark").enable("table").parse(blank + rest)
+
+
+def _links_of(text: str) -> Iterator[tuple[int, str]]:
+    """(line, target) of the links and pictures of a Markdown page."""
+    for block in _blocks(text):
         line = (block.map or [0])[0] + 1
         for token in block.children or ():
-            target = token.attrGet("href") or token.attrGet("src")
-            if token.type in ("link_open", "image") and target:
-                yield line, str(target)
+            target = token.attrGet("href") if token.type == "link_open" else token.attrGet("src")
+            if token.type in ("link_open", "image"):
+                yield line, str(target or "")
 
 
-def _broken(ctx: Context, page: Source, target: str) -> str:
-    """Why a link of a page leads nowhere, or ""."""
+_HTML = ("html_block", "html_inline")
+_LEADS = re.compile(r"\b(?:href|src)\s*=", re.IGNORECASE)
+#: what looks like a link and is none: its reference is not defined, or its target has a space
+_NO_LINK = re.compile(r"\]\[|\]\(|https?://|^\[\^[^\]]+\]:|\[\^")
+
+
+def _unread(text: str) -> Iterator[str]:
+    """What of a page may lead somewhere and is not looked at."""
+    for block in _blocks(text):
+        line = (block.map or [0])[0] + 1
+        parts = [block, *(block.children or ())]
+        if any(p.type in _HTML and _LEADS.search(p.content) for p in parts):
+            yield f"line {line} has HTML"
+        if any(p.type == "text" and _NO_LINK.search(p.content) for p in parts):
+            yield f"line {line} may have a link that is not read"
+
+
+def _broken(ctx: Context, page: Source, target: str) -> tuple[str, bool]:
+    """Why a link of a page leads nowhere, or ""; and whether that is sure."""
     place, _, heading = target.partition("#")
     path = unquote(place.partition("?")[0])
+    if not target:
+        return "leads nowhere", True
     above = "" if path.startswith("/") else str(PurePosixPath(page.path).parent)
     whole = normpath(f"{above}/{path.lstrip('/')}".lstrip("/")) if path else page.path
     try:
         file = ctx.path(whole)
     except OrchestrateError:
-        return "leads out of the workspace"
+        return "leads out of the workspace", True
     if not file.exists():
-        return "is missing"
+        return "is missing", True
     if not heading or not file.is_file() or file.suffix.lower() not in _PAGES:
-        return ""
+        return "", True
     source = read_source(ctx, whole)
     if not isinstance(source, Source) or unquote(heading).lower() in _anchors_of(source.text):
-        return ""
-    return "names no heading of it"
+        return "", True
+    # what else may be jumped to differs between the programs that show pages
+    plain = not _OTHER_ANCHORS.search(source.text) and re.fullmatch(r"[a-z][\w-]*", heading)
+    return "names no heading of it", bool(plain) and heading != "top" and "?" not in place
+
+
+#: headings in HTML, or with a name of their own
+_OTHER_ANCHORS = re.compile(r"<h[1-6]\b|\{#|-\d+\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 def _anchors_of(text: str) -> set[str]:
     """What a page's headings are called in links, as GitHub makes them, and its HTML ids."""
-    from markdown_it import MarkdownIt
-
     seen = Counter[str]()
     found = {a.lower() for a in re.findall(r"(?:\bid|\bname)=[\"']([^\"']+)", text)}
-    blocks = MarkdownIt("commonmark").parse(text)
-    for opening, block in pairwise(blocks):
+    for opening, block in pairwise(_blocks(text)):
         if opening.type == "heading_open":
-            said = "".join(
-                t.content for t in block.children or () if t.type in ("text", "code_inline")
-            )
+            words = (t for t in block.children or () if t.type in ("text", "code_inline"))
+            said = "".join(token.content for token in words)
             slug = re.sub(r"[^\w\- ]", "", said.strip().lower()).replace(" ", "-")
             found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
             seen[slug] += 1
@@ -145,11 +181,11 @@ def _anchors_of(text: str) -> set[str]:
     examples=("`docs/guide.md` has at least 200 words",),
 )
 def word_count(ctx: Context, n: Amount, path: str = "", area: Area | None = None) -> Result:
-    """Counts the words of the text, without what stands in comments and in tags."""
+    """Counts the words of the text, without what stands in HTML comments."""
     sources = _sources(ctx, area or Area("paths", (path,)))
     if isinstance(sources, Result):
         return sources
-    counted = {s.path: len(re.findall(r"\w[\w'’.-]*", _NO_WORDS.sub(" ", s.text))) for s in sources}
+    counted = {s.path: len(re.findall(r"[^\W_][\w'’.-]*", _shown(s.text))) for s in sources}
     wrong = [f"{name} has {words}" for name, words in counted.items() if not n.holds(words)]
     if wrong:
         return failed(f"{'; '.join(wrong[:_LISTED])} words; wanted {n}", *list(counted)[:100])
@@ -157,27 +193,35 @@ def word_count(ctx: Context, n: Amount, path: str = "", area: Area | None = None
     return proven(f"{said} words, wanted {n}", *list(counted)[:100])
 
 
-_NO_WORDS = re.compile(r"<!--.*?-->|<[^<>\n]{1,200}>", re.DOTALL)
+def _shown(text: str) -> str:
+    """A text without comments; one that is not closed is none."""
+    shown, at = [], 0
+    while (begin := text.find("<!--", at)) >= 0 and (end := text.find("-->", begin)) >= 0:
+        shown.append(text[at:begin])
+        at = end + 3
+    return " ".join([*shown, text[at:]])
 
 
 @check(
-    "{area:area} (ends|end) with [exactly] (a|one) [(final|trailing|single)] newline",
-    "(every|each) file [in {area:area}] ends with [exactly] (a|one) [(final|single)] newline",
+    "{area:area} (ends|end) with a [(final|trailing)] newline",
+    "(every|each) file [in {area:area}] ends with a [final] newline",
     "{area:area} (has|have) a (final|trailing) newline",
     name="text.final-newline",
     examples=("`a.txt` ends with a newline",),
 )
 def final_newline(ctx: Context, area: Area | None = None) -> Result:
-    """The last line of each text file is ended, and no blank line follows it."""
+    """The last line of each text file is ended; an empty file has no line."""
     sources = _sources(ctx, area or Area())
     if isinstance(sources, Result):
         return sources
-    wrong = [s.path for s in sources if s.text and not re.search(r"[^\n\r]\r?\n\Z", s.text)]
     paths = [s.path for s in sources]
+    filled = [s for s in sources if s.text]
+    if not filled:
+        return unproven("there is no line whose end could be looked at", *paths[:100])
+    wrong = [s.path for s in filled if not s.text.endswith("\n")]
     if wrong:
-        listed = ", ".join(wrong[:_LISTED])
-        return failed(f"no newline, or more than one, at the end of {listed}", *paths[:100])
-    return proven(f"{len(sources)} files end with one newline", *paths[:100])
+        return failed(f"no newline at the end of {', '.join(wrong[:_LISTED])}", *paths[:100])
+    return proven(f"{len(filled)} files end with a newline", *paths[:100])
 
 
 _LINE_ENDS = "(line endings|line ends|newlines|line breaks|end-of-line characters)"
@@ -198,16 +242,17 @@ def line_ends(ctx: Context, windows: bool, area: Area | None = None) -> Result:
     if isinstance(paths, Result):
         return paths
     texts = [p for p in paths if isinstance(read_source(ctx, p), Source)]
-    wrong = []
+    wrong, seen = list[str](), 0
     for path in texts:
         data = ctx.path(path).read_bytes()
         pairs, ends = data.count(b"\r\n"), data.count(b"\n") + data.count(b"\r")
+        seen += ends
         other = ends - 2 * pairs if windows else ends - (data.count(b"\n") - pairs)
         if other:
             wrong.append(path)
     name = "CRLF" if windows else "LF"
-    if not texts:
-        return unproven("there is no text file", *paths[:_LISTED])
+    if not seen:
+        return unproven("there is no line end to look at", *paths[:_LISTED])
     if wrong:
         return failed(f"other line ends than {name} in {', '.join(wrong[:_LISTED])}", *texts[:100])
     return proven(f"{len(texts)} files have {name} at the end of each line", *texts[:100])
@@ -216,7 +261,7 @@ def line_ends(ctx: Context, windows: bool, area: Area | None = None) -> Result:
 @check(
     "no file [in {area:area}] (is larger than|is bigger than|is over|exceeds) {most:size}",
     "(all|every|each) (file|files) [in {area:area}] (is|are) "
-    "(at most|no larger than|not larger than|under|below|smaller than) {most:size}",
+    "(at most|no larger than|not larger than) {most:size}",
     name="files.sizes",
     examples=("No file in `assets/` is larger than 1 MB",),
 )

@@ -49,7 +49,7 @@ def _read_node(text: str) -> str:
 
 
 parameter_type("node", _NODE, _read_node)
-_IGNORABLE = rf"(?:`[^`\s]+`|{PLACE})"
+_IGNORABLE = rf"(?:`[^`\s]+`|(?!`){PLACE})"
 parameter_type("ignorable", rf"{_IGNORABLE}(?:{_JOIN}{_IGNORABLE})*", read_places)
 parameter_type("folder_path", r"`?[\w.@+-]+(?:/[\w.@+-]+)*/`?", lambda t: t.strip(" `"))
 parameter_type(

@@ -114,7 +114,8 @@ class Binder:
         text = normalize(statement)
         bound = self._bind_named(text) or self._bind(text)
         # what looks like a label may be a word: `WO-7: …` is tried as it is written first
-        if any(claim.check is None for claim in bound) and (bare := strip_labels(text)) != text:
+        unbound = len(text) <= LONGEST_CLAIM and any(claim.check is None for claim in bound)
+        if unbound and (bare := strip_labels(text)) != text:
             bound = self._bind_named(bare) or self._bind(bare)
             text = bare
         if any(claim.check is None for claim in bound):

@@ -36,7 +36,8 @@ _GRAMMAR = (
     r"were|be|has|have|of|in|on|at|to|by|for|with|from|and|but)\b"
 )
 _BARE_NAME = r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*(?:\(\))?"
-_NAME = rf"(?:(?<=[`\"])|(?!{MEANING}|{_GRAMMAR})){_BARE_NAME}"
+# two ways to begin would be two to the power of their number in a list
+_NAME = rf"(?:(?<=[`\"])|(?<![`\"])(?!{MEANING}|{_GRAMMAR})){_BARE_NAME}"
 
 
 def _strip_quotes(text: str) -> str:

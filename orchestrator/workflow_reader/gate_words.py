@@ -187,6 +187,8 @@ def _is_machine(name: str) -> bool:
 
 def names_gate(text: str, *, is_label: bool) -> bool:
     """Whether a paragraph is a gate by its first words: "HUMAN GATE: …", "Gate 2: PO decides"."""
+    # the rules try every way to share out a run of spaces
+    text = " ".join(text.split())
     if _IN_CAPITALS.match(text) or _PAUSE_SIGN.match(text):
         return not _NONE.match(re.sub(r"^\W*[\w ]*:", "", text)) or ":" not in text
     if is_label and _rule("by_first_words").match(text):

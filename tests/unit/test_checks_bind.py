@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
+from orchestrator.gates.expressions import TYPES
+from orchestrator.gates.loading import load_checks
 from orchestrator.markdown.statement_lines import statement_lines
 
 CRITERIA = """\
@@ -76,3 +79,13 @@ def test_any_bytes_are_read(data: bytes) -> None:
     for line, text in statement_lines(data):
         assert text.strip()
         assert 1 <= line <= data.count(b"\n") + data.count(b"\r") + 1
+
+
+@pytest.mark.parametrize("item", ["`a{}.md`", "a{}", "`a{}`", "a{}.md", "src/a{}/", '"a{}"'])
+@pytest.mark.parametrize("joint", [", ", " and ", ", and "])
+def test_a_long_list_is_not_read_in_every_way(item: str, joint: str) -> None:
+    # what is read in two ways at each item takes years
+    listed = joint.join(item.format(n) for n in range(40))
+    load_checks()
+    for pattern, _ in TYPES.values():
+        assert not re.compile(rf"(?:{pattern}) ZZZ", re.IGNORECASE).match(f"{listed} x")

@@ -512,6 +512,11 @@ def test_a_line_that_names_approvers_is_found_outside_of_a_block_of_settings(
     assert found(inside=lead + line) == [8]
 
 
+def test_a_run_of_spaces_takes_no_long_time() -> None:
+    assert found(inside=f"Approver{' ' * 20_000}: Maya") == [8]
+    assert found(inside=f"Approver{' ' * 2_000}x: Maya") == []
+
+
 @pytest.mark.parametrize("line", NAMES_NOBODY)
 def test_a_line_that_names_nobody_is_none(line: str) -> None:
     assert found(inside=line) == []

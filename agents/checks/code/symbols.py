@@ -79,7 +79,7 @@ def _read_kind(text: str) -> tuple[str, ...]:
     return next(k for words, k in _KINDS.items() if re.fullmatch(words, text, re.IGNORECASE))
 
 
-_AND = r"\s*(?:,\s*and\s+|,\s*|\s+and\s+)\s*"
+_AND = r"\s*(?:,\s*and\s+|,|\s+and\s+)\s*"
 
 
 def _read_all(text: str) -> tuple[Wanted, ...]:

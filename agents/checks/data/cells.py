@@ -31,7 +31,7 @@ from orchestrator.gates.checks import (
 _QUOTED = r"(?:`[^`\n]+`|\"[^\"\n]+\"|'[^'\n]+')"
 _WORD = r"(?!(?:not|only|unique|never|always)\b)[A-Za-z0-9][\w.-]*"
 _VALUE = re.compile(rf"{_QUOTED}|(?<![\w.-])(?!(?:or|and)\b)[\w.-]+", re.IGNORECASE)
-_COMMA, _OR = r"\s*,\s*", r"(?:\s*,\s*|\s*/\s*|\s+)(?:or\s+|and\s+)?"
+_COMMA, _OR = r"\s*,\s*", r"(?:\s*[,/]\s*(?:(?:or|and)\s+)?|\s+(?:or|and)\s+)"
 
 
 def read_values(text: str) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ _NOUN = (
 )
 ONE = "|".join(f"(?:{m.words})" for m in MARKERS) + f"|{_PRINT_WORDS}"
 _MARKED = rf"(?:(?:use|usages?|uses) of )?`?(?:{{}})`?(?: {_NOUN})?"
-OR = r"\s*(?:,\s*(?:or|and|nor)\s+|,\s*|/|\s+or\s+|\s+and\s+|\s+nor\s+)\s*(?:no\s+)?"
+OR = r"\s*(?:,(?:\s*\b(?:or|and|nor)\s)?|/|(?<=\s)(?:or|and|nor)\s)\s*(?:no\s+)?"
 
 
 def read_markers(text: str) -> tuple[Marker, ...]:

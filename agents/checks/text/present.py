@@ -32,7 +32,7 @@ from orchestrator.gates.checks import (
 )
 from orchestrator.markdown.body import lines_outside_code, parse_heading
 
-_AND = r"\s*(?:,\s*and\s+|,\s*|\s+and\s+)\s*"
+_AND = r"\s*(?:,\s*and\s+|,|\s+and\s+)\s*"
 _QUOTE = r"(?:`[^`]+`|\"[^\"]+\"|“[^”]+”)"
 _PIECE = r"(?:lines?|text|strings?|words?|phrases?|snippets?|links?|entry|entries|tokens?|headers?)"
 _THING = (

@@ -96,14 +96,15 @@ def replace_options(root: Path, path: Path, take_status: bool = True) -> Replace
     return ReplaceOptions(yielding=yielding, keep=keep, rebase=rebase, mark=_marked, locked=True)
 
 
-def keep_moved(root: Path, path: Path, at: str, written: bytes) -> None:
-    """Keep what a ticket held when it left a folder, where that is not what was written there.
+def keep_before_move(root: Path, path: Path, written: bytes) -> None:
+    """Keep what a ticket holds that is about to leave its folder, if not what was written there.
 
-    Somebody saved it in between, and may save it again where it was.
+    Somebody saved it since, and may save it again where it was. Once it has moved this cannot be
+    told from a save at its new place.
     """
     held = _read(path)
     if held is not None and held != written:
-        versions_of(root, path.name).keep(held, at)
+        versions_of(root, path.name).keep(held, path.parent.name)
 
 
 def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:

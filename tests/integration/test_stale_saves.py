@@ -398,22 +398,26 @@ def test_a_save_is_not_made_from_what_was_saved_in_another_folder(tmp_path: Path
 def test_what_was_saved_right_before_a_move_is_what_a_save_at_the_old_path_is_made_from(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    move, saved = Board.move, list[Path]()
+    keep, move, saved = stale_writes.keep_before_move, Board.move, list[bytes]()
 
-    def save_around(
+    def save_before(root: Path, path: Path, written: bytes) -> None:
+        if not saved:
+            path.write_bytes(edited(path, "first"))
+            saved.append(path.read_bytes())
+        keep(root, path, written)
+
+    def save_after(
         board: Board, source: Path, role: FolderRole, later: set[Path] | None = None
     ) -> Path:
-        if saved:
-            return move(board, source, role, later)
-        saved.append(source)
-        source.write_bytes(edited(source, "first"))
-        opened = source.read_bytes()
         target = move(board, source, role, later)
-        # an editor that had it open takes the line out, and adds another one
-        source.write_bytes(opened.replace(b"\nfirst", b"\nsecond"))
+        if len(saved) == 1:
+            # an editor that had it open where it was takes the line out, and adds another one
+            saved.append(saved[0].replace(b"\nfirst", b"\nsecond"))
+            source.write_bytes(saved[1])
         return target
 
-    monkeypatch.setattr(Board, "move", save_around)
+    monkeypatch.setattr(stale_writes, "keep_before_move", save_before)
+    monkeypatch.setattr(Board, "move", save_after)
     work.conductor().approve("WO-512")
     work.conductor().run("WO-512")
     text = work.file("WO-512").read_text(encoding="utf-8")

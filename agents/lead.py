@@ -22,7 +22,7 @@ from orchestrator.domain.workflow import (
 )
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.loading import load_checks
+from orchestrator.gates.loading import load_binder
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.storage.atomic import inside
 from orchestrator.tickets.board import Board
@@ -365,6 +365,6 @@ def _binder(root: Path) -> Binder:
     """What the workspace's checks tell about a statement; nothing if they cannot be loaded."""
     try:
         # the gates of the makers' stages ask for the same
-        return Binder(load_checks(root), user_proof_cache())
+        return load_binder(root, cache=user_proof_cache())
     except OrchestrateError:
         return Binder(())

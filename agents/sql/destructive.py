@@ -121,11 +121,11 @@ class _OwnObjects:
             case "RangeVar":
                 return self.has_relation(item) or item.relname == UNKNOWN
             case "ObjectWithArgs":
-                return _qualify(item.objname) in self.names or item.objname[-1].sval == UNKNOWN
+                return qualify(item.objname) in self.names or item.objname[-1].sval == UNKNOWN
             case "String":
                 return item.sval in self.names or item.sval == UNKNOWN
             case "tuple" | "list":
-                return _qualify(item) in self.names
+                return qualify(item) in self.names
         return False
 
 
@@ -146,11 +146,11 @@ def _own_objects(statements: Iterable[NestedStatement], existing: Collection[str
             case "CompositeTypeStmt":
                 names.add(".".join(relation_name(node.typevar)))
             case "CreateFunctionStmt":
-                names.add(_qualify(node.funcname))
+                names.add(qualify(node.funcname))
             case "CreateEnumStmt":
-                names.add(_qualify(node.typeName))
+                names.add(qualify(node.typeName))
             case "CreateDomainStmt":
-                names.add(_qualify(node.domainname))
+                names.add(qualify(node.domainname))
             case "CreateSchemaStmt":
                 names.add(node.schemaname or "")
             case "AlterTableStmt":
@@ -163,7 +163,8 @@ def _own_objects(statements: Iterable[NestedStatement], existing: Collection[str
     return _OwnObjects(frozenset(names) - known, frozenset(columns) - known, frozenset(called))
 
 
-def _qualify(parts: Iterable[Any]) -> str:
+def qualify(parts: Iterable[Any]) -> str:
+    """`schema.name` of a name in parts, as the tree has it."""
     *schema, name = (part.sval for part in parts)
     return f"{schema[-1] if schema else 'public'}.{name}"
 
@@ -275,7 +276,7 @@ def replaced_policies(text: str) -> dict[Policy, int]:
         elif statement.kind == "DropStmt" and node.removeType.name == "OBJECT_POLICY":
             for item in node.objects:
                 *table, name = item
-                dropped.append((Policy(name.sval, _qualify(table)), number, statement.line))
+                dropped.append((Policy(name.sval, qualify(table)), number, statement.line))
     return {
         policy: line
         for policy, number, line in dropped

@@ -116,12 +116,11 @@ def _list(here: Workspace) -> list[dict[str, Any]]:
 
 def _named(here: Workspace) -> dict[str, list[str]]:
     """Command → the tickets whose criteria name it."""
-    from orchestrator.gates.binding import Binder
-    from orchestrator.gates.loading import load_checks
+    from orchestrator.gates.loading import load_binder
 
     if not (here.root / here.settings.board.folder).is_dir():
         return {}
-    binder, found = Binder(load_checks(here.root)), dict[str, list[str]]()
+    binder, found = load_binder(here.root), dict[str, list[str]]()
     for ticket in here.board.tickets():
         try:
             statements = ticket.criteria(here.settings.board.criteria_headings).statements

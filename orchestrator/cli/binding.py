@@ -28,8 +28,7 @@ def bind(
 
     Boxes, bullets, numbers, headings and code blocks are left out. Exit code 0 whatever binds.
     """
-    from orchestrator.gates.binding import Binder
-    from orchestrator.gates.loading import load_checks
+    from orchestrator.gates.loading import load_binder
     from orchestrator.markdown.statement_lines import statement_lines
 
     here = workspace(context)
@@ -40,7 +39,7 @@ def bind(
         if place is None or not place.is_file():
             raise UsageError("no such file", path=file, code="no-such-file")
         data = place.read_bytes()
-    binder = Binder(load_checks(here.root))
+    binder = load_binder(here.root)
     found = [_describe(line, text, binder.bind(text)) for line, text in statement_lines(data)]
     if as_json:
         say_json(found)

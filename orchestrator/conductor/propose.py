@@ -19,8 +19,8 @@ from orchestrator.domain.agent import Job
 from orchestrator.errors import UsageError
 from orchestrator.family.session import Session
 from orchestrator.family.untrusted_checks import untrusted_checks
-from orchestrator.gates.binding import Binder, nearest
-from orchestrator.gates.loading import load_checks
+from orchestrator.gates.binding import nearest
+from orchestrator.gates.loading import load_binder
 from orchestrator.storage.temporary import Temporary
 
 _NOT_COPIED = (".git", ".orchestrate", "node_modules", ".venv", "venv", "__pycache__", ".env")
@@ -68,9 +68,7 @@ def propose_check(
         record_proposal(session.family.history, proposed, code)
         if take:
             take_proposals(session.board.root, session.family.history, [proposed])
-            session.binder = Binder(
-                load_checks(session.board.root, untrusted_checks(session.family))
-            )
+            session.binder = load_binder(session.board.root, untrusted_checks(session.family))
         if session.flow.question is not None:
             how = "taken" if take else "proposed"
             ask_again(session, session.flow.question, [f"a check is {how} for “{text}”"])

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.gates.checks import Check, Phase
 from orchestrator.gates.evidence import find_evidence
-from orchestrator.gates.expressions import MEANING
-from orchestrator.gates.wording import normalize, present_tense, strip_labels
+from orchestrator.gates.wording import TIED, normalize, present_tense, strip_labels
 
 if TYPE_CHECKING:
     from orchestrator.gates.proof_cache import ProofCache
@@ -39,8 +38,6 @@ _SUBJECT = re.compile(
     r"deduplicates?|exports?|stays?|references?|can|cannot|may)\b",
     re.IGNORECASE,
 )
-#: nothing next to these words is judged alone
-_TIED = re.compile(MEANING, re.IGNORECASE)
 
 #: a piece without one of these is not a claim, but part of the one next to it
 _VERB = re.compile(
@@ -156,7 +153,7 @@ class Binder:
         cut = _Splitter(text, lambda claim: self.bind_claim(claim, among)).best()
         left = cut.left_over
         # words that no check fits must not change the meaning of the claims next to them
-        independent = all(_VERB.search(words) and not _TIED.search(words) for words in left)
+        independent = all(_VERB.search(words) and not TIED.search(words) for words in left)
         if len(left) == len(cut.pieces) or not independent:
             return (self._leave_unbound(text),)
         return tuple(p.bound or self._leave_unbound(p.words) for p in cut.pieces)

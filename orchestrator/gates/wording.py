@@ -47,8 +47,8 @@ _QUALIFIED = re.compile(
     r"ignor|fail|broken|missing|lack|prevent|block|pending|question)\w*)\b",
     re.IGNORECASE,
 )
-#: nothing next to these words is left out
-_TIED = re.compile(MEANING, re.IGNORECASE)
+#: nothing next to these words is judged alone, or left out
+TIED = re.compile(MEANING, re.IGNORECASE)
 #: not “should”, which need not hold (RFC 2119)
 _DEMAND = re.compile(
     # “does not have to” demands nothing
@@ -86,7 +86,7 @@ def strip_labels(text: str) -> str:
         if wrapped := _WRAPPED.match(text):
             text = wrapped["words"]
         said = _LEAD_IN.match(text)
-        if said and not (_TIED.search(said["words"]) or _QUALIFIED.search(said["words"])):
+        if said and not (TIED.search(said["words"]) or _QUALIFIED.search(said["words"])):
             text = text[said.end() :]
         text = normalize(text)
     return text
@@ -98,33 +98,30 @@ def present_tense(text: str) -> Iterator[str]:
     The first with the verbs of one subject, the second with those of several; nothing without a
     demand. Text in backticks is left as it is.
     """
+    if (singular := _in_present(text, plural=False)) != text:
+        yield singular
+        yield _in_present(text, plural=True)
+
+
+def _in_present(text: str, *, plural: bool) -> str:
+    """A text with the verbs of its demands in the present tense; the same text without one."""
+
+    def put(match: re.Match[str]) -> str:
+        verb = match["verb"]
+        if verb in _NO_VERBS or (verb.endswith("ly") and verb not in _VERBS_IN_LY):
+            return match[0]
+        longer = "no longer " if match["longer"] else ""
+        return longer + _finite(verb, plural=plural, denied=bool(match["no"]))
+
+    def put_second(match: re.Match[str]) -> str:
+        return match["and"] + _finite(match["verb"], plural=plural, denied=bool(match["no"]))
+
+    # an odd part is quoted; a demand may stand beside it, not across
     parts = re.split(r"(`[^`]*`)", text)
-    found = False
-
-    def rewrite(plural: bool) -> str:
-        def put(match: re.Match[str]) -> str:
-            nonlocal found
-            verb = match["verb"]
-            if verb in _NO_VERBS or (verb.endswith("ly") and verb not in _VERBS_IN_LY):
-                return match[0]
-            found = True
-            longer = "no longer " if match["longer"] else ""
-            return longer + _finite(verb, plural=plural, denied=bool(match["no"]))
-
-        def put_second(match: re.Match[str]) -> str:
-            return match["and"] + _finite(match["verb"], plural=plural, denied=bool(match["no"]))
-
-        # an odd part is quoted; a demand may stand beside it, not across
-        said = [p if n % 2 else _DEMAND.sub(put, p) for n, p in enumerate(parts)]
-        if found:
-            said = [p if n % 2 else _AND.sub(put_second, p) for n, p in enumerate(said)]
-        return "".join(said)
-
-    for plural in (False, True):
-        said = rewrite(plural)
-        if not found:
-            return
-        yield said
+    said = [p if n % 2 else _DEMAND.sub(put, p) for n, p in enumerate(parts)]
+    if said != parts:
+        said = [p if n % 2 else _AND.sub(put_second, p) for n, p in enumerate(said)]
+    return "".join(said)
 
 
 def _finite(verb: str, *, plural: bool, denied: bool) -> str:

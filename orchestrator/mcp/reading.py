@@ -13,9 +13,9 @@ from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.session import Session
 from orchestrator.family.untrusted_checks import untrusted_checks
-from orchestrator.gates.binding import Binder, Binding
+from orchestrator.gates.binding import Binding
 from orchestrator.gates.checks import Context, Phase, Services
-from orchestrator.gates.loading import load_checks
+from orchestrator.gates.loading import load_binder
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.gates.receipts import Receipt
 from orchestrator.mcp.tools import TOOLS, CheckStatement, MaybeTicket, OneTicket, Some
@@ -52,7 +52,7 @@ def reading_session(conductor: Conductor, id: str) -> Iterator[Session]:
             family,
             workflow,
             plan,
-            lambda: Binder(load_checks(board.root, untrusted_checks(family)), cache),
+            lambda: load_binder(board.root, untrusted_checks(family), cache),
             services,
         )
 

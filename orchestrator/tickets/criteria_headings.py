@@ -29,6 +29,7 @@ _KEY_GAPS = (re.compile(r"[\s_-]+"), re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
 #: a key of a criterion that only numbers it: `k2`, `AC-1`
 _NUMBER = re.compile(r"[A-Za-z]{0,4}[-_]?\d+")
 _EMPHASIS = re.compile(r"[*_`]+")
+#: of a list below a common word: two words that do not put it off
 _SENTENCE = re.compile(r"(?!(?:not|tbd|todo|none|n/a|see)\b)\S+ \S", re.IGNORECASE)
 #: so much of a heading or keyword line is looked at (characters)
 _LONGEST = 200

@@ -19,9 +19,8 @@ from orchestrator.domain.agent import Job, Outcome, Report
 from orchestrator.domain.workflow import Stage, Statement, Workflow
 from orchestrator.errors import OrchestrateError, StoppedError
 from orchestrator.errors.masking import sanitize
-from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Context, Elsewhere, Found, Result, Services, Verdict
-from orchestrator.gates.loading import load_checks
+from orchestrator.gates.loading import load_binder
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.gates.receipts import Gate
 from orchestrator.settings.agents import PROVE
@@ -183,7 +182,7 @@ def prove(job: Job) -> Report:
             at_start=at_start if asked.at_start else None,
             by_person=lambda path: path in asked.by_person,
         )
-        binder = Binder(load_checks(job.board_root), cache)
+        binder = load_binder(job.board_root, cache=cache)
         receipts = Gate(binder).prove(asked.statements, context)
     claims = [
         _Claim(

@@ -160,7 +160,7 @@ def _approvers_in(said: str, agents: Sequence[str]) -> str:
         return ""
     of_people = _says("people_key", found["key"])
     is_count = re.fullmatch(r"[1-9]", value) and (of_people or _says("is_required", found["key"]))
-    if value.casefold() in _YES or is_count:
+    if value.casefold() in YES or is_count:
         return said
     names = [n.strip(" \"'") for n in re.split(r",|;|&|/|\s(?:and|or|und|et|y)\s", value)]
     known = {agent.casefold() for agent in agents}
@@ -177,7 +177,8 @@ _NO_PEOPLE = re.compile(
     r"(?i)(?:uuid|bool(?:ean)?|text|string|array(?: of \w+)?|int(?:eger)?|fk|date|timestamp\w*"
     r"|varchar|optional|nullable|json|git|list(?: of \w+)?)"
 )
-_YES = ("true", "yes", "on", "required", "mandatory", "human", "manual")
+#: values of a key by which it asks for an approval, and names nobody
+YES = frozenset({"true", "yes", "on", "required", "mandatory", "human", "manual"})
 
 
 def _is_machine(name: str) -> bool:

@@ -13,6 +13,7 @@ from itertools import groupby, pairwise
 
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.workflow_reader.gate_words import (
+    YES,
     UnreadGate,
     asks_in_diagram,
     gate_in_data,
@@ -33,18 +34,7 @@ from orchestrator.workflow_reader.stage_tables import title_key
 #: the code of the doubt, by which it is accepted
 UNREAD_GATE = "human-gate"
 #: values of a key that name nobody: any checkpoint is what they ask for
-_YES = {
-    "true",
-    "yes",
-    "on",
-    "required",
-    "human",
-    "manual",
-    "always",
-    "needed",
-    "mandatory",
-    "stage",
-}
+_NOBODY = {*YES, "always", "needed", "stage"}
 #: languages of fences
 _PLAIN = ("", "text", "txt", "plain", "plaintext", "ascii")
 _DIAGRAMS = ("mermaid", "dot", "graphviz", "plantuml", "puml", "d2")
@@ -183,7 +173,7 @@ def _unseen(
             yield UnreadGate(n, line.strip())
     for key, value in outline.meta.items():
         named = set(re.findall(r"[^\W\d_][\w-]+", str(value).casefold()))
-        named -= {"user", *_YES, *(name.casefold() for name in agents)}
+        named -= {"user", *_NOBODY, *(name.casefold() for name in agents)}
         if is_gate_key(key, value) and (named or not has_checkpoint):
             yield UnreadGate(outline.meta_lines[key], f"{key}: {value}"[:90])
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
+from orchestrator.gates import loading
 from orchestrator.gates.binding import LONGEST_CLAIM, Binder, Binding, nearest, stub
 from orchestrator.gates.checks import Check, Context, Phase, Result, proven
 from orchestrator.gates.expressions import compile_pattern
@@ -292,8 +293,9 @@ def edition(binding: Binding) -> str:
 
 
 def test_an_entry_point_brings_checks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    # before the path has the new entry point, which would stay registered for all other tests
-    before = {c.name: c for c in load_checks(None)}
+    # before the path has the new entry point, which would stay registered for all other tests; and
+    # the checks themselves, not what stands for them until they are asked
+    before = {c.name: c for c in loading._load()}
     monkeypatch.setattr("orchestrator.gates.checks.REGISTERED", before)
     module = tmp_path / "tea_checks.py"
     module.write_text(_TEA.format(name="test.entry"), encoding="utf-8")

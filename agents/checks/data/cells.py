@@ -201,16 +201,16 @@ def is_within(ctx: Context, path: str, column: str, bounds: tuple[Bound, ...]) -
     return _judge_column(ctx, path, column, "values outside", outside, good)
 
 
-def _comparable(rows: tuple[SheetRow, ...], name: str) -> tuple[list[object], str] | None:
-    """The cells as numbers or days; None for texts, which sort by language and by meaning."""
+def _comparable(rows: tuple[SheetRow, ...], name: str) -> tuple[list[Decimal], str]:
+    """The cells as numbers, days as theirs; none of texts, whose order is a language's."""
     cells = [row.get(name) for row in rows]
-    numbers = [number_of(cell) for cell in cells]
-    if all(number is not None for number in numbers):
-        return list(numbers), "as numbers"
+    numbers = [number for cell in cells if (number := number_of(cell)) is not None]
+    if len(numbers) == len(cells):
+        return numbers, "as numbers"
     try:
-        return [date.fromisoformat(cell) for cell in cells], "as days"
+        return [Decimal(date.fromisoformat(cell).toordinal()) for cell in cells], "as days"
     except ValueError:
-        return None
+        return [], ""
 
 
 @check(
@@ -225,21 +225,19 @@ def is_sorted(ctx: Context, path: str, column: str, descending: bool = False) ->
     """Each cell of the column is at least the one above it, as numbers or as days."""
 
     def out_of_order(file: SeedFile, name: str) -> Iterator[Fault]:
-        found = _comparable(file.sheet.rows, name)
-        values = found[0] if found else []
-        for (above, below), row in zip(pairwise(values), file.sheet.rows[1:], strict=False):
-            first, second = (below, above) if descending else (above, below)
-            if second < first:  # type: ignore[operator]
-                yield Fault(row.line, name, f"{below} stands below {above}")
+        values, _ = _comparable(file.sheet.rows, name)
+        steps = zip(pairwise(values), pairwise(file.sheet.rows), strict=False)
+        for (first, second), (above, below) in steps:
+            if second > first if descending else second < first:
+                said = f"{below.get(name)} stands below {above.get(name)}"
+                yield Fault(below.line, name, said)
 
     def good(file: SeedFile, name: str) -> str | Result:
-        found = _comparable(file.sheet.rows, name)
-        if found is None:
+        values, how = _comparable(file.sheet.rows, name)
+        if not values:
             said = f"{file.path}: how {name} sorts depends on the language"
-            return unproven(
-                f"{said}; numbers, days (2026-01-31) and plain letters do not", file.path
-            )
-        return f"{file.path}: {len(found[0])} rows in order of {name}, {found[1]}"
+            return unproven(f"{said}; numbers and days (2026-01-31) do not", file.path)
+        return f"{file.path}: {len(values)} rows in order of {name}, {how}"
 
     return _judge_column(ctx, path, column, "out of order", out_of_order, good)
 
@@ -282,7 +280,7 @@ def is_known(ctx: Context, path: str, column: str, other: str, key: str = "") ->
     return _judge_column(ctx, path, column, "unknown values", unknown, good)
 
 
-parameter_type("decimal", r"-?\d+(?:\.\d+)?", Fraction)
+parameter_type("decimal", _NUMBER, Fraction)
 
 
 def _plain(number: Fraction) -> str:

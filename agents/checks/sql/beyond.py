@@ -73,8 +73,9 @@ def _add_cells(
     found: Beyond, real: Proof, wanted: Proof, roles: Collection[str], verbs: Collection[str]
 ) -> None:
     """What the matrix shows beyond the specification's, and requests that get past it."""
+    invoked = real.invoked
     for cell in real.matrix:
-        if cell.role not in roles or cell.verb not in verbs or cell.table in real.invoked:
+        if cell.role not in roles or cell.verb not in verbs or cell.table in invoked:
             continue
         specified = wanted.cell(cell.role, cell.table, cell.verb)
         if cell.access.opens and not (specified is not None and specified.access.opens):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
 
 from orchestrate_agents.checks.sql.phrases import (
     IndexedColumns,
@@ -20,6 +19,7 @@ from orchestrate_agents.checks.sql.subjects import (
     tables_meant,
 )
 from orchestrate_agents.sql.catalog import RealColumn, Relation
+from orchestrate_agents.sql.destructive import qualify
 from orchestrate_agents.sql.parse import (
     Column,
     SqlError,
@@ -32,7 +32,6 @@ from orchestrate_agents.sql.prove import Proof, prove
 from orchestrator.gates.checks import Context, Result, Verdict, check, proven, unproven
 
 _EVERY = Tables()
-_PUBLIC = SimpleNamespace(sval="public")
 
 
 def _result(subject: Subject, problems: Sequence[str], good: str) -> Result:
@@ -88,7 +87,7 @@ def tables_gone(ctx: Context, tables: Tables, which: Which | None = None) -> Res
         return subject.failed(f"{subject.path}: {', '.join(left)} is still there afterwards")
     drops = parse_migration(subject.text).of("DropStmt")
     named = {
-        ".".join(part.sval for part in (item if len(item) > 1 else (_PUBLIC, *item)))
+        qualify(item)
         for statement in drops
         if statement.node.removeType.name == "OBJECT_TABLE"
         for item in statement.node.objects

@@ -20,7 +20,7 @@ from orchestrate_agents.sql.parse import SqlError, parse_migration
 from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_agents.sql.reverse import is_down
-from orchestrate_agents.sql.server_versions import PROJECT_FILE, target_server
+from orchestrate_agents.sql.server_versions import PROJECT_FILE, Newer, target_server
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Context, Result, failed, parameter_type, proven, unproven
 from orchestrator.settings.board import FILE
@@ -185,7 +185,9 @@ def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
     if proof.open:
         ctx.reserve(f"{path} may do something else on the target: {proof.open}")
     server = target_server(ctx.root, ctx.settings)
-    newer = server.lacks(text, base)
+    # many statements are about one migration
+    asked = ("sql.newer", server, text, tuple(base.items()))
+    newer: tuple[Newer, ...] = ctx.services.share(asked, lambda: server.lacks(text, base))
     certain = [n for n in newer if not n.guarded] if server.major is not None else []
     if certain:
         needs = "; ".join(map(str, certain[:3]))

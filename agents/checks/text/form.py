@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from os.path import normpath
 from pathlib import PurePosixPath
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from orchestrate_agents.checks.data.subjects import Amount
-from orchestrate_agents.checks.text.tree import Area, Source, files_of, read_source, resolve
+from orchestrate_agents.checks.text.tree import Area, Source, files_of, read_source
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import (
     Context,
@@ -23,6 +23,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.gates.once import once
 
 _LISTED = 8
 _PAGES = (".md", ".markdown")
@@ -92,6 +93,7 @@ def links_work(ctx: Context, area: Area | None = None, own: str = "") -> Result:
     return proven(good, *paths)
 
 
+@once(64)
 def _blocks(text: str) -> list[Any]:
     """A page's blocks, without the keys at its head."""
     from markdown_it import MarkdownIt
@@ -157,6 +159,7 @@ def _broken(ctx: Context, page: Source, target: str) -> tuple[str, bool]:
 _OTHER_ANCHORS = re.compile(r"<h[1-6]\b|\{#|-\d+\s*$", re.IGNORECASE | re.MULTILINE)
 
 
+@once(64)
 def _anchors_of(text: str) -> set[str]:
     """What a page's headings are called in links, as GitHub makes them, and its HTML ids."""
     seen = Counter[str]()
@@ -175,6 +178,27 @@ def _anchors_of(text: str) -> set[str]:
 
 
 @check(
+    "{path:onefile} (has|is|contains) {n:amount} (line|lines) [long]",
+    "{path:onefile} is not (longer|more) than {most:int} lines",
+    "no file in {area:area} (has more than|is longer than|exceeds) {most:int} lines",
+    "(every|each) file in {area:area} (has|is) {n:amount} lines [long]",
+    "all files in {area:area} (have|are) {n:amount} lines [long]",
+    name="text.lines",
+    examples=("`docs/guide.md` has at least 20 lines", "No file in `src/` has more than 400 lines"),
+)
+def line_count(
+    ctx: Context,
+    path: str = "",
+    n: Amount | None = None,
+    most: int = 0,
+    area: Area | None = None,
+) -> Result:
+    """Counts the lines of each text file."""
+    where = area or Area("paths", (path,))
+    return _count(ctx, where, n or Amount(0, most), "lines", lambda text: len(text.splitlines()))
+
+
+@check(
     "{path:onefile} (has|is|contains) {n:amount} (word|words) [long]",
     "(every|each) file in {area:area} (has|is) {n:amount} words [long]",
     name="text.words",
@@ -182,15 +206,27 @@ def _anchors_of(text: str) -> set[str]:
 )
 def word_count(ctx: Context, n: Amount, path: str = "", area: Area | None = None) -> Result:
     """Counts the words of the text, without what stands in HTML comments."""
-    sources = _sources(ctx, area or Area("paths", (path,)))
+    where = area or Area("paths", (path,))
+    return _count(ctx, where, n, "words", lambda text: len(_WORD.findall(_shown(text))))
+
+
+_WORD = re.compile(r"[^\W_][\w'’.-]*")
+
+
+def _count(
+    ctx: Context, area: Area, wanted: Amount, what: str, count: Callable[[str], int]
+) -> Result:
+    """Whether each text file of an area has so many of something."""
+    sources = _sources(ctx, area)
     if isinstance(sources, Result):
         return sources
-    counted = {s.path: len(re.findall(r"[^\W_][\w'’.-]*", _shown(s.text))) for s in sources}
-    wrong = [f"{name} has {words}" for name, words in counted.items() if not n.holds(words)]
+    counted = {s.path: count(s.text) for s in sources}
+    wrong = [f"{name} has {number}" for name, number in counted.items() if not wanted.holds(number)]
     if wrong:
-        return failed(f"{'; '.join(wrong[:_LISTED])} words; wanted {n}", *list(counted)[:100])
-    said = "; ".join(f"{name} has {words}" for name, words in list(counted.items())[:_LISTED])
-    return proven(f"{said} words, wanted {n}", *list(counted)[:100])
+        return failed(f"{'; '.join(wrong[:_LISTED])} {what}; wanted {wanted}", *list(counted)[:100])
+    largest = max(counted, key=lambda name: counted[name])
+    said = f"{len(counted)} files; {largest} has {counted[largest]} {what}, wanted {wanted}"
+    return proven(said, *list(counted)[:100])
 
 
 def _shown(text: str) -> str:
@@ -224,6 +260,7 @@ def final_newline(ctx: Context, area: Area | None = None) -> Result:
     return proven(f"{len(filled)} files end with a newline", *paths[:100])
 
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _LINE_ENDS = "(line endings|line ends|newlines|line breaks|end-of-line characters)"
 parameter_type("lineend", r"(?:LF|CRLF|Unix|Windows)", lambda t: t.upper() in ("CRLF", "WINDOWS"))
 
@@ -238,24 +275,17 @@ parameter_type("lineend", r"(?:LF|CRLF|Unix|Windows)", lambda t: t.upper() in ("
 )
 def line_ends(ctx: Context, windows: bool, area: Area | None = None) -> Result:
     """The bytes at the end of each line of the text files; a file of one line has none to see."""
-    paths = files_of(ctx, area or Area())
-    if isinstance(paths, Result):
-        return paths
-    texts = [p for p in paths if isinstance(read_source(ctx, p), Source)]
-    wrong, seen = list[str](), 0
-    for path in texts:
-        data = ctx.path(path).read_bytes()
-        pairs, ends = data.count(b"\r\n"), data.count(b"\n") + data.count(b"\r")
-        seen += ends
-        other = ends - 2 * pairs if windows else ends - (data.count(b"\n") - pairs)
-        if other:
-            wrong.append(path)
-    name = "CRLF" if windows else "LF"
-    if not seen:
+    sources = _sources(ctx, area or Area())
+    if isinstance(sources, Result):
+        return sources
+    name, end = ("CRLF", "\r\n") if windows else ("LF", "\n")
+    found = {s.path: {m[0] for m in _LINE_END.finditer(s.text)} for s in sources}
+    paths, wrong = list(found)[:100], [path for path, ends in found.items() if ends - {end}]
+    if not any(found.values()):
         return unproven("there is no line end to look at", *paths[:_LISTED])
     if wrong:
-        return failed(f"other line ends than {name} in {', '.join(wrong[:_LISTED])}", *texts[:100])
-    return proven(f"{len(texts)} files have {name} at the end of each line", *texts[:100])
+        return failed(f"other line ends than {name} in {', '.join(wrong[:_LISTED])}", *paths)
+    return proven(f"{len(found)} files have {name} at the end of each line", *paths)
 
 
 @check(
@@ -270,7 +300,7 @@ def sizes(ctx: Context, most: int, area: Area | None = None) -> Result:
     paths = files_of(ctx, area or Area())
     if isinstance(paths, Result):
         return paths
-    counted = {path: ctx.path(resolve(ctx, path)).stat().st_size for path in paths}
+    counted = {path: ctx.path(path).stat().st_size for path in paths}
     wrong = [f"{path} has {size:,}" for path, size in counted.items() if size > most]
     if wrong:
         return failed(f"{'; '.join(wrong[:_LISTED])} bytes; at most {most:,}", *paths[:100])

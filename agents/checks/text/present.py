@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from os.path import normpath
 from pathlib import PurePosixPath
 
-from orchestrate_agents.checks.data.subjects import Amount
 from orchestrate_agents.checks.documents import judge_key, split_pair
 from orchestrate_agents.checks.text.absent import literal_marker
 from orchestrate_agents.checks.text.kinds import PROSE, Kind
@@ -324,37 +323,3 @@ def begins(
     if wrong:
         return failed(f"does not {verb} with “{wanted}”: {', '.join(wrong[:8])}", *wrong[:8])
     return proven(f"{len(paths)} files {verb} with “{wanted}”", *paths[:100])
-
-
-@check(
-    "{path:onefile} (has|is|contains) {n:amount} (line|lines) [long]",
-    "{path:onefile} is not (longer|more) than {most:int} lines",
-    "no file in {area:area} (has more than|is longer than|exceeds) {most:int} lines",
-    "(every|each) file in {area:area} (has|is) {n:amount} lines [long]",
-    "all files in {area:area} (have|are) {n:amount} lines [long]",
-    name="text.lines",
-    examples=("`docs/guide.md` has at least 20 lines", "No file in `src/` has more than 400 lines"),
-)
-def line_count(
-    ctx: Context,
-    path: str = "",
-    n: Amount | None = None,
-    most: int = 0,
-    area: Area | None = None,
-) -> Result:
-    """Counts the lines of each text file."""
-    wanted = n or Amount(0, most)
-    paths = files_of(ctx, area or Area("paths", (path,)))
-    if isinstance(paths, Result):
-        return paths
-    sources = [read_source(ctx, name) for name in paths]
-    texts = [s for s in sources if isinstance(s, Source)]
-    if not texts:
-        return unproven("there is no text file to count the lines of", *paths[:8])
-    counted = {s.path: len(s.text.splitlines()) for s in texts}
-    wrong = [f"{name} has {lines}" for name, lines in counted.items() if not wanted.holds(lines)]
-    if wrong:
-        return failed(f"{'; '.join(wrong[:8])}; wanted {wanted}", *list(counted)[:100])
-    largest = max(counted, key=lambda name: counted[name])
-    said = f"{len(counted)} files; {largest} has {counted[largest]} lines, wanted {wanted}"
-    return proven(said, *list(counted)[:100])

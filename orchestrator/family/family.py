@@ -300,8 +300,9 @@ class Family:
             self.history.wait()
             # a watcher may look at either place before this goes on
             self.seen[self.board.place_for(path, place.at)] = self.seen[path]
-            stale_writes.keep_before_move(self.board.root, ticket.path, held)
-            path = self._paths[member] = self.board.move(ticket.path, place.at, self._unsynced)
+            path = self._paths[member] = stale_writes.move_ticket(
+                self.board, ticket.path, place.at, held, self._unsynced
+            )
             self.seen.pop(ticket.path, None)
             touched |= {ticket.path, path}
             self.on_move(member, ticket.folder, path.parent.name)

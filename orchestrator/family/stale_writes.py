@@ -24,6 +24,7 @@ from pathlib import Path
 
 from orchestrator.domain.answer import AnswerVerb, verb_of
 from orchestrator.domain.record import Flow, from_mapping
+from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown import frontmatter
 from orchestrator.markdown.frontmatter import Document
@@ -97,19 +98,46 @@ def replace_options(root: Path, path: Path, take_status: bool = True) -> Replace
     return ReplaceOptions(yielding=yielding, keep=keep, rebase=rebase, mark=_marked, locked=True)
 
 
-def keep_before_move(root: Path, path: Path, written: bytes) -> None:
-    """Keep what a ticket holds that is about to leave its folder, if not what was written there.
+def move_ticket(
+    board: Board, path: Path, role: FolderRole, written: bytes, later: set[Path] | None = None
+) -> Path:
+    """Move a ticket as `Board.move`, and keep what it held if that is not what was written there.
 
-    Somebody saved it since, and may save it again where it was. Once it has moved this cannot be
-    told from a save at its new place.
+    Somebody saved it since, and may save it again where it was. Once it has moved this is told from
+    a save at its new place by the time alone.
+    """
+    began = _coarse_now()
+    held = keep_before_move(board.root, path, written)
+    left = _coarse_now()
+    target = board.move(path, role, later)
+    with contextlib.suppress(OSError):
+        if began <= os.stat(target).st_mtime_ns < left:  # noqa: PTH116 - called often
+            since = _read(target)
+            if since is not None and since not in (written, held):
+                versions_of(board.root, path.name).keep(since, path.parent.name)
+    return target
+
+
+def _coarse_now() -> int:
+    """The time of a file that is written now (ns): systems count it in ticks."""
+    clock = getattr(time, "CLOCK_REALTIME_COARSE", time.CLOCK_REALTIME)
+    return time.clock_gettime_ns(clock)
+
+
+def keep_before_move(root: Path, path: Path, written: bytes) -> bytes | None:
+    """Keep what a ticket holds that is about to leave its folder, and return it.
+
+    Nothing and None if it is what was written there.
     """
     with contextlib.suppress(OrchestrateError, OSError):
         # nearly always, and told at less cost than by reading it as a save
         if atomic.holds(path, written):
-            return
+            return None
     held = _read(path)
-    if held is not None and held != written:
-        versions_of(root, path.name).keep(held, path.parent.name)
+    if held is None or held == written:
+        return None
+    versions_of(root, path.name).keep(held, path.parent.name)
+    return held
 
 
 def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
@@ -265,23 +293,24 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
     theirs, now = atomic.read_saved(stray), atomic.read_saved(ticket.path)
     versions = versions_of(board.root, ticket.path.name)
     # what its path last held; a save there may never have had the lines of saves elsewhere
-    here = versions.seen_at(sources[0].parent.name) if sources else ()
-    base = next((seen for seen in here if _is_current(theirs, seen)), None)
-    base = base or _find_base_of_fork(versions.known(), theirs)
+    here = ticket.path.parent.name
+    there = versions.seen_at(sources[0].parent.name, here) if sources else ()
+    last = next((seen for seen in there if _is_current(theirs, seen)), None)
+    # an editor that had it open as it left may have written into it after that
+    bases = [last, _find_base_of_fork(versions.known(here), theirs)]
     # the ticket's own file may be a save of an older version itself
     caught = merge_stale_save(board.root, ticket.path, now)
     current = caught[0] if caught else now
     paths = [*sources]
-    if base is None:
+    ways = [_merge_save(base, current, theirs) for base in bases if base is not None]
+    if not ways:
         aside = atomic.set_aside(ticket.path, theirs)
         paths.append(aside)
         where = aside.relative_to(board.root)
         notice = f"a save at an old path of {ticket.id} has nothing in common with it: {where}"
     else:
         notice = f"a save at an old path of {ticket.id} is merged into {ticket.source}"
-        saved, refused = _without_answer(theirs, base)
-        merged, clean = merge_lines(base, current, saved, b"status:")
-        merged = merged if merged == current else _marked(merged)
+        merged, clean, refused = next((way for way in ways if way[1]), ways[0])
         if merged != now:
             options = replace_options(board.root, ticket.path)
             written = atomic.replace(ticket.path, merged, now, options)
@@ -295,6 +324,13 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
     # the editor may still show it, and save it again with more
     atomic.move(stray, versions.slot(sources[0].parent.name if sources else "", forked=True))
     return MergedSave(tuple(paths), notice)
+
+
+def _merge_save(base: bytes, current: bytes, theirs: bytes) -> tuple[bytes, bool, str]:
+    """The text, whether no line was changed on both sides, and an answer that is not taken."""
+    saved, refused = _without_answer(theirs, base)
+    merged, clean = merge_lines(base, current, saved, b"status:")
+    return merged if merged == current else _marked(merged), clean, refused
 
 
 # -- which version a save was made from ----------------------------------------------------------

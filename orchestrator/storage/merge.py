@@ -48,8 +48,8 @@ def merge_lines(
     """Three-way merge by line: the result, and whether no line was changed on both sides.
 
     Lines changed differently on both sides are taken from `ours`, but from `theirs` if they begin
-    with `yielding`, or with `prefer_theirs`. Lines that both sides insert at one place are kept,
-    theirs first.
+    with `yielding`, or with `prefer_theirs`, which also keeps what one side inserts among lines
+    that the other one changed. Lines that both sides insert at one place are kept, theirs first.
     """
     if ours == theirs or theirs == base:
         return ours, True
@@ -66,6 +66,8 @@ def merge_lines(
         one_line_each = len(mine) == len(other) == 1
         if yielding and one_line_each and all(s[0].startswith(yielding) for s in (mine, other)):
             merged += other
+        elif old and prefer_theirs and (united := _united(old, mine, other)):
+            merged += united
         elif old:
             merged += other if prefer_theirs else mine
             clean = False
@@ -82,6 +84,39 @@ def _whole_lines(data: bytes) -> list[bytes]:
     if lines and not lines[-1].endswith((b"\n", b"\r")):
         lines[-1] += b"\r\n" if b"\r\n" in data else b"\n"
     return lines
+
+
+def _united(
+    old: Sequence[bytes], ours: Sequence[bytes], theirs: Sequence[bytes]
+) -> list[bytes] | None:
+    """Both, where one side only inserts lines among those that the other one changed."""
+    for inserting, changed in ((ours, theirs), (theirs, ours)):
+        inserted = _inserted(old, inserting)
+        if inserted is None:
+            continue
+        new = {line for line in changed if line.strip()}.difference(old)
+        united = list[bytes]()
+        matcher = difflib.SequenceMatcher(None, old, changed, autojunk=False)
+        for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+            for at in range(i1, i2):
+                united += (line for line in inserted[at] if line not in new)
+                united += [old[at]] if tag == "equal" else []
+                if at == i1 and tag == "replace":
+                    united += changed[j1:j2]
+            united += changed[j1:j2] if tag == "insert" else []
+        return [*united, *(line for line in inserted[len(old)] if line not in new)]
+    return None
+
+
+def _inserted(old: Sequence[bytes], new: Sequence[bytes]) -> list[list[bytes]] | None:
+    """What is inserted before each of the old lines, and behind the last; None if one is gone."""
+    found: list[list[bytes]] = [[]]
+    for line in new:
+        if len(found) <= len(old) and line == old[len(found) - 1]:
+            found.append([])
+        else:
+            found[-1].append(line)
+    return found if len(found) > len(old) else None
 
 
 def _without_common(theirs: Sequence[bytes], ours: Sequence[bytes]) -> list[bytes]:

@@ -18,6 +18,8 @@ KEPT = 32
 _LAST = ("last-0", "last-1")
 #: at the end of the name of one that was saved where the ticket no longer was
 _FORKED = ".forked"
+#: of one that lay there as the ticket was about to leave, which it then may not have done
+_LEAVING = ".leaving"
 #: time (ns) and checksum, before the text
 _HEAD = 20 + 1 + 8 + 1
 
@@ -43,28 +45,38 @@ class Versions:
         return self.folder / f"{time.time_ns():020d}.{at}{_FORKED * forked}"
 
     def keep(self, data: bytes, at: str) -> None:
-        """Keep what lay in a folder when the ticket left it: forks there may begin with it.
+        """Keep what lies in a folder that the ticket is about to leave: forks there may begin so.
 
         It is in the ticket, and not merged yet: nothing else is made from it.
         """
         with contextlib.suppress(OSError):
-            self._write(self.slot(at, forked=True).name, data)
+            self._write(f"{self.slot(at).name}{_LEAVING}", data)
 
-    def seen_at(self, at: str) -> Iterator[bytes]:
-        """Those that lay in a folder when they were replaced, the newest first."""
-        return (text for _, _, text in self._earlier(lambda folder, _: folder == at))
+    def seen_at(self, at: str, here: str) -> Iterator[bytes]:
+        """Those that lay in a folder when they were replaced, the newest first.
+
+        `here`: where the ticket is.
+        """
+        return (text for _, _, text in self._earlier(lambda folder, _: folder == at, here))
 
     def _earlier(
-        self, wanted: Callable[[str, bool], bool] = lambda _folder, _forked: True
+        self, wanted: Callable[[str, bool], bool], here: str
     ) -> Iterator[tuple[bytes, bool, bytes]]:
         """(stamp, forked, text) of those that were replaced, the newest first.
 
         `wanted`: by the folder, "" for what the conductor wrote itself, and whether it was forked.
         """
+        left = False
         with contextlib.suppress(OSError):
             for name in self._names():
                 stamp, _, where = name.partition(".")
-                folder, forked = where.removesuffix(_FORKED), where.endswith(_FORKED)
+                folder, dot, kind = where.partition(".")
+                forked = dot + kind in (_FORKED, _LEAVING)
+                # it has been elsewhere since
+                left = left or (not forked and folder not in ("", here))
+                if dot + kind == _LEAVING and folder == here and not left:
+                    # it could not leave; what was saved from this on may not be merged either
+                    continue
                 if wanted(folder, forked):
                     with contextlib.suppress(FileNotFoundError):
                         yield stamp.encode(), forked, (self.folder / name).read_bytes()
@@ -80,20 +92,20 @@ class Versions:
         with contextlib.suppress(FileNotFoundError):
             self.folder.rename(f"{self._place}.given-up-{time.time_ns()}")
 
-    def known(self) -> list[bytes]:
-        """What was written last, and the others, the newest first."""
-        return [text for _, text in self._known()]
+    def known(self, here: str = "") -> list[bytes]:
+        """What was written last, and the others, the newest first. `here`: where the ticket is."""
+        return [text for _, text in self._known(here)]
 
-    def known_for(self, at: str) -> tuple[list[bytes], list[bytes]]:
-        """What a save in a folder may be made from: the ticket's own, and what was forked there."""
-        known = self._known(at)
+    def known_for(self, here: str) -> tuple[list[bytes], list[bytes]]:
+        """What a save in the ticket's folder may be made from: its own, and what forked there."""
+        known = self._known(here, everywhere=False)
         return [v for forked, v in known if not forked], [v for forked, v in known if forked]
 
-    def _known(self, at: str | None = None) -> list[tuple[bool, bytes]]:
+    def _known(self, here: str, *, everywhere: bool = True) -> list[tuple[bool, bytes]]:
         written = self._last_files()
         # between the last two that were written a person may have saved
         others = [(stamp, False, text) for stamp, _, text in written[1:]]
-        others += self._earlier(lambda folder, forked: not forked or at in (None, folder))
+        others += self._earlier(lambda at, forked: not forked or everywhere or at == here, here)
         others.sort(key=lambda other: other[0], reverse=True)
         return [(False, text) for _, _, text in written[:1]] + [(f, text) for _, f, text in others]
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,33 @@ def test_a_line_that_a_save_at_the_old_path_never_had_is_not_taken_away(work: Wo
     assert [lines.count(line) for line in ours] == [1, 1, 1, 1]
 
 
+def test_a_save_at_the_old_path_is_made_from_what_its_editor_wrote_into_the_moved_ticket(
+    work: Workspace,
+) -> None:
+    path = work.file("WO-512")
+    opened = edited(path, "first\n")
+    path.write_bytes(opened)
+    work.conductor().approve("WO-512")
+    work.conductor().run("WO-512")
+    # an editor that had the file itself open as it left wrote into it where it was then
+    without = opened.replace(b"first\n", b"")
+    versions = Versions(work.root, path.name)
+    atomic.create(versions.slot("01_TRIAGE"), opened)
+    atomic.create(versions.slot("03_BUILD"), without)
+    text = path.read_bytes()
+    assert text.count(b"first\n") == 1
+    path.write_bytes(text.replace(b"first\n", b"here 1\nhere 2\n"))
+    # and saves at the path that it knows
+    stray = path.parents[1] / "01_TRIAGE" / path.name
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(without.replace(LINE.encode(), f"{LINE}\nthere 1\nthere 2\n".encode()))
+    work.conductor().run("WO-512")
+    lines = work.file("WO-512").read_text(encoding="utf-8").splitlines()
+    found = [line for line in lines if line.startswith(("first", "here", "there"))]
+    assert sorted(found) == ["here 1", "here 2", "there 1", "there 2"]
+    assert not list(work.root.rglob("*.conflict-*"))
+
+
 def test_a_file_that_has_nothing_in_common_is_set_aside_and_told(work: Workspace) -> None:
     path = work.file("WO-512")
     stray = path.parents[1] / "04_QA" / path.name
@@ -350,7 +378,7 @@ def test_a_save_between_two_writes_is_the_newer_one_of_its_record(tmp_path: Path
     versions.remember(b"three\n", b"two, saved\n")
     kept = [b"three\n", b"two, saved\n", b"two\n", b"one, saved\n", b"one\n"]
     assert list(dict.fromkeys(versions.known())) == kept
-    assert list(versions.seen_at("03_BUILD")) == [b"two, saved\n", b"one, saved\n"]
+    assert list(versions.seen_at("03_BUILD", "04_QA")) == [b"two, saved\n", b"one, saved\n"]
 
 
 def test_the_next_save_of_an_editor_is_made_from_the_one_that_was_taken(tmp_path: Path) -> None:
@@ -395,16 +423,20 @@ def test_a_save_is_not_made_from_what_was_saved_in_another_folder(tmp_path: Path
     assert lines == [b"- elsewhere", b"- here", b"- more", b"- one"]
 
 
+@pytest.mark.parametrize("looked", [False, True], ids=["before the look", "after the look"])
 def test_what_was_saved_right_before_a_move_is_what_a_save_at_the_old_path_is_made_from(
-    work: Workspace, monkeypatch: pytest.MonkeyPatch
+    work: Workspace, monkeypatch: pytest.MonkeyPatch, looked: bool
 ) -> None:
     keep, move, saved = stale_writes.keep_before_move, Board.move, list[bytes]()
 
-    def save_before(root: Path, path: Path, written: bytes) -> None:
+    def save_before(root: Path, path: Path, written: bytes) -> bytes | None:
+        held = keep(root, path, written) if looked else None
         if not saved:
             path.write_bytes(edited(path, "first"))
             saved.append(path.read_bytes())
-        keep(root, path, written)
+            # longer than what file systems count as one moment
+            time.sleep(0.02)
+        return held if looked else keep(root, path, written)
 
     def save_after(
         board: Board, source: Path, role: FolderRole, later: set[Path] | None = None
@@ -424,6 +456,29 @@ def test_what_was_saved_right_before_a_move_is_what_a_save_at_the_old_path_is_ma
     assert saved
     assert f"{LINE}\nsecond" in text
     assert "\nfirst" not in text
+
+
+def test_a_save_before_a_move_that_fails_is_merged_with_the_ones_after_it(tmp_path: Path) -> None:
+    (tmp_path / ".orchestrate").mkdir()
+    path = tmp_path / "04_QA" / "WO-1_x.md"
+    opened = b"---\nid: WO-1\nflow:\n  revision: 1\n---\n# A\n\n- one\n"
+    versions = Versions(tmp_path, path.name)
+    versions.remember(opened)
+    atomic.create(path, opened)
+    first = opened.replace(b"- one\n", b"- first\n- one\n")
+    written = opened.replace(b"revision: 1", b"revision: 2")
+    atomic.create(versions.slot("04_QA"), opened)
+    versions.remember(written, opened)
+    # saved over it right before the move, which another file of its name then prevented
+    path.write_bytes(first)
+    stale_writes.keep_before_move(tmp_path, path, written)
+    second = first.replace(b"- first\n", b"- second\n- first\n")
+    merged, _ = stale_writes.merge_stale_save(tmp_path, path, second) or (b"", "")
+    assert b"- second\n- first\n- one\n" in merged
+    # once it has been elsewhere, what is saved where it was is made from what lay there
+    assert first not in versions.known("04_QA")
+    atomic.create(versions.slot("05_USER_REVIEW"), merged)
+    assert first in versions.known("04_QA")
 
 
 @pytest.mark.timeout(600)

@@ -305,6 +305,25 @@ def test_of_two_edits_of_one_line_ours_stands_and_the_conflict_is_said() -> None
     assert merge_lines(b"a\nb\n", b"1\nb\n", b"2\nb\nc\n") == (b"1\nb\nc\n", False)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "merged"),
+    [
+        (b"a\nnew\nb\nc\n", b"c\n", b"new\nc\n"),
+        (b"a\nb\nnew\nc\n", b"x\ny\n", b"x\ny\nnew\n"),
+        (b"1\nc\n", b"a\nnew\nb\nc\n", b"1\nnew\nc\n"),
+        (b"a\nnew\nb\nc\n", b"new\nc\nd\n", b"new\nc\nd\n"),
+    ],
+)
+def test_of_two_saves_what_is_inserted_among_changed_lines_is_kept(
+    ours: bytes, theirs: bytes, merged: bytes
+) -> None:
+    assert merge_lines(b"a\nb\nc\n", ours, theirs, b"", True) == (merged, True)
+
+
+def test_of_two_saves_that_changed_a_line_the_newest_stands() -> None:
+    assert merge_lines(b"a\nb\n", b"1\nb\n", b"2\nb\n", b"", True) == (b"2\nb\n", False)
+
+
 _TEXT = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"\n"]), max_size=8).map(b"".join)
 
 
@@ -320,6 +339,24 @@ def test_a_clean_merge_with_oneself_or_the_base_is_exact(
         # what both inserted stands once
         wanted = Counter(ours.splitlines()) | Counter(theirs.splitlines())
         assert wanted <= Counter(merged.splitlines()) <= Counter((ours + theirs).splitlines())
+
+
+@given(
+    st.permutations([b"a\n", b"b\n", b"c\n", b"d\n"]).map(b"".join),
+    st.lists(st.tuples(st.integers(0, 8), st.sampled_from([b"x\n", b"y\n"]))),
+    _TEXT,
+)
+def test_of_two_saves_no_line_that_one_inserts_is_dropped(
+    base: bytes, inserted: list[tuple[int, bytes]], theirs: bytes
+) -> None:
+    ours = base.splitlines(keepends=True)
+    for at, line in inserted:
+        ours.insert(at, line)
+    for one, other in ((b"".join(ours), theirs), (theirs, b"".join(ours))):
+        merged, clean = merge_lines(base, one, other, b"", True)
+        assert clean
+        for line in (b"x", b"y"):
+            assert merged.splitlines().count(line) == ours.count(line + b"\n")
 
 
 # -- create, move, append ------------------------------------------------------------------------

@@ -296,8 +296,10 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
     here = ticket.path.parent.name
     there = versions.seen_at(sources[0].parent.name, here) if sources else ()
     last = next((seen for seen in there if _is_current(theirs, seen)), None)
-    # an editor that had it open as it left may have written into it after that
     bases = [last, _find_base_of_fork(versions.known(here), theirs)]
+    if last and bases[1] and _distance(bases[1], theirs) >= _distance(last, theirs):
+        # else an editor that had it open as it left may have written into it after that
+        bases.pop()
     # the ticket's own file may be a save of an older version itself
     caught = merge_stale_save(board.root, ticket.path, now)
     current = caught[0] if caught else now

@@ -111,8 +111,18 @@ def is_loud(line: str) -> bool:
 def is_gate_key(key: str, value: object) -> bool:
     """Whether a key of the frontmatter asks for an approval."""
     said = str(value).strip(" []{}'\"").casefold()
-    is_off = said in ("", "false", "0", "off", "never") or _NONE.match(said)
-    return not is_off and _says("gate_key", key.strip())
+    if said in ("", "false", "0", "off", "never") or _NONE.match(said):
+        return False
+    key = _in_words(key.strip())
+    asks_by_value = (said in YES and _says("yes_key", key)) or (
+        said in _BY_HAND and _says("by_hand_key", key)
+    )
+    return asks_by_value or _says("gate_key", key)
+
+
+def _in_words(key: str) -> str:
+    """A key in camel case as the others are: `minApprovals` → `min_Approvals`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key)
 
 
 def asks_in_diagram(line: str) -> str:
@@ -145,21 +155,25 @@ def names_approvers(line: str, agents: Sequence[str]) -> str:
     """
     said = re.sub(r"[*_`]{1,3}(?=\W|$)|(?<!\w)[*_`]{1,3}", "", line[:_LONGEST]).strip(" >-")
     parts = re.split(r"\s+(?=[A-Za-z][\w-]*:\s)", said)
-    if not re.match(r"[A-Za-z][\w -]{0,40}:\s", parts[0]):
+    if ":" not in parts[0]:
+        # a key of several words
+        parts[:2] = [" ".join(parts[:2])]
+    if not re.match(r"[A-Za-z][\w -]{0,40}(?::|\s=)\s", parts[0]):
         # a sentence, in which something of data may be said
         return ""
     return next(filter(None, (_approvers_in(part, agents) for part in parts)), "")
 
 
 def _approvers_in(said: str, agents: Sequence[str]) -> str:
-    found = re.fullmatch(r"(?P<key>[A-Za-z][\w -]{0,40}?)\s*:\s+(?P<value>\S.{0,120})", said)
+    found = re.fullmatch(r"(?P<key>[A-Za-z][\w -]{0,40}?)(?::|\s+=)\s+(?P<value>\S.{0,120})", said)
     if found is None or not is_gate_key(found["key"], found["value"]):
         return ""
     value = re.sub(r"\s*(?:#.*|<[^<>]*>|\([^()]*\))\s*$", "", found["value"]).strip(" []\"'.!")
     if _NO_PEOPLE.fullmatch(value):
         return ""
-    of_people = _says("people_key", found["key"])
-    is_count = re.fullmatch(r"[1-9]", value) and (of_people or _says("is_required", found["key"]))
+    key = _in_words(found["key"])
+    of_people = _says("people_key", key)
+    is_count = re.fullmatch(r"[1-9]", value) and (of_people or _says("is_required", key))
     if value.casefold() in YES or is_count:
         return said
     names = [n.strip(" \"'") for n in re.split(r",|;|&|/|\s(?:and|or|und|et|y)\s", value)]
@@ -179,6 +193,7 @@ _NO_PEOPLE = re.compile(
 )
 #: values of a key by which it asks for an approval, and names nobody
 YES = frozenset({"true", "yes", "on", "required", "mandatory", "human", "manual"})
+_BY_HAND = frozenset({"manual", "manually", "human", "by hand", "by a human", "by a person"})
 
 
 def _is_machine(name: str) -> bool:

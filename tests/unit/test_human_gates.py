@@ -328,7 +328,10 @@ def test_a_loud_line_in_a_fence_or_a_comment_is_found(line: str, block: str) -> 
         ("```mermaid\nstateDiagram-v2\n Schema --> AwaitingApproval\n```", 3),
         ('~~~dot\ndigraph { schema -> "approved by owner?" -> data }\n~~~', 2),
         ("```\nschema -> (human approval) -> data\n```", 2),
-        ("```yaml\ngate:\n  type: manual\n  approvers: [maria]\n```", 4),
+        ("```yaml\ngate:\n  type: team\n  approvers: [maria]\n```", 4),
+        ("```yaml\ndeploy:\n  when: manual\n```", 3),
+        ("```yaml\nrules:\n  requiredReviewers: 1\n```", 3),
+        ("```yaml\nrules:\n  - min_approvals: 2\n```", 3),
         ("```yaml\napprovers:\n  - maria\n```", 2),
         ('```json\n{"requires_approval": true}\n```', 2),
         ('```toml\napproval = "maria"\n```', 2),
@@ -344,6 +347,7 @@ def test_diagrams_and_settings_in_a_stage_are_looked_at(block: str, line: int) -
     [
         "```mermaid\nflowchart TD\n A[Schema] --> B{Tests pass?}\n B -->|yes| C[Data]\n```",
         "```yaml\napproval: none\nreviewers: []\n```",
+        "```yaml\npause: 5\nmode: dark\n```",
         "```ts\ntype Order = { approval: string };\n```",
         "Write `config/gate.yaml` with:\n\n```yaml\napprovers: [maria]\n```",
         "```\nbuild -> test -> deploy\n```",
@@ -487,6 +491,16 @@ NAMES_APPROVERS = (
     "reviewers: BUILDER, Maya",
     "requires_approval: true (Maya)",
     "review_required: yes!",
+    'approver = "Maya"',
+    'approvers = ["Maya", "Tom"]',
+    "Reviewed by: Maya",
+    "**Reviewed by:** Maya",
+    "min_approvals: 2",
+    "minApprovals: 2",
+    "required_approvals = 1",
+    "when: manual",
+    "pause: true",
+    "pause_before: human",
 )
 NAMES_NOBODY = (
     "Reviewer: INSPECTOR",
@@ -501,6 +515,14 @@ NAMES_NOBODY = (
     "Checkpoint: rows counted",
     "approved_by: uuid",
     "Seed rows with approved: true",
+    "Reviewed by: INSPECTOR",
+    "- reviewed_by: text",
+    "min_reviews: 5 per product",
+    "review_count: int",
+    "pause: 30s",
+    "mode: dark",
+    "block: main",
+    "`approver = 'Maya'` is a default.",
 )
 
 

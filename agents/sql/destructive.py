@@ -84,6 +84,8 @@ def destructive_changes(text: str, existing: Collection[str] = ()) -> tuple[Dest
     for statement in statements:
         line = " ".join(statement.text.split())
         shown = line if len(line) <= 100 else line[:97] + "…"
+        if re.search(r"(?i)\bCASCADE\b", line) and not re.search(r"(?i)\bCASCADE\b", shown):
+            shown += " CASCADE"
         for kind in _kinds(statement, own):
             change = DestructiveChange(kind, statement.line, shown, statement.dynamic)
             # a string and what is built from it are one place

@@ -8,10 +8,12 @@ from orchestrate_agents.checks.sql.phrases import (
     Can,
     Tables,
     read_can,
+    read_harms,
     read_role,
     read_tables,
     read_verbs,
 )
+from orchestrate_agents.sql.destructive import destructive_changes
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Check
 from orchestrator.gates.loading import load_checks
@@ -99,3 +101,32 @@ def test_roles_verbs_and_permission_are_read() -> None:
         Can.MAY_NOT,
         Can.MAY_NOT,
     ]
+
+
+@pytest.mark.parametrize(
+    ("claim", "statement", "spared"),
+    [
+        ("DROP TABLE", "DROP INDEX public.a_idx", True),
+        ("DROP TABLE", "ALTER TABLE public.a DROP CONSTRAINT a_key", True),
+        ("DROP TABLE", "DROP TABLE public.a", False),
+        ("DROP TABLE", "DROP SCHEMA old", False),
+        ("DROP TABLE", "DROP EXTENSION postgis", False),
+        ("DROP TABLE", "DROP TYPE public.mood CASCADE", False),
+        ("DROP TABLE or DROP COLUMN", "DROP INDEX public.a_idx", True),
+        ("DROP", "DROP INDEX public.a_idx", False),
+    ],
+)
+def test_what_drops_another_kind_is_spared_unless_more_goes_with_it(
+    claim: str, statement: str, spared: bool
+) -> None:
+    harms = read_harms(claim)
+    (change,) = destructive_changes(statement + ";")
+    assert harms.spare(str(change)) == spared
+
+
+def test_a_long_statement_that_cascades_is_not_spared() -> None:
+    views = ", ".join(f"public.a_rather_long_name_{n}" for n in range(9))
+    (change,) = destructive_changes(f"DROP VIEW {views} CASCADE;")
+    assert not read_harms("DROP TABLE").spare(str(change))
+    (change,) = destructive_changes(f"DROP VIEW {views};")
+    assert read_harms("DROP TABLE").spare(str(change))

@@ -129,7 +129,7 @@ _STATEMENTS = "[(statements|statement|commands|operations)]"
     "{which:migration} does not (contain|use|include|have) [any] {harms:harms} " + _STATEMENTS,
     "{which:migration} is (free of|without) {harms:harms} [(statements|statement)]",
     name="sql.without",
-    version=2,
+    version=3,
     examples=(
         "No DROP, TRUNCATE, or ALTER COLUMN TYPE statements",
         "The migration contains no DROP TABLE",

@@ -159,7 +159,12 @@ class Harms:
     dropped: tuple[str, ...] = ()
 
     def spare(self, text: str) -> bool:
-        """Whether a DROP, as written, is known to drop another kind of object."""
+        """Whether a DROP, as written, is known to drop another kind of object.
+
+        With CASCADE it drops what depends on it, and a schema or an extension what is in it.
+        """
+        if re.search(r"\b(?:CASCADE|SCHEMA|EXTENSION)\b", text, re.I):
+            return False
         named = re.search(rf"\bDROP\s+(?:MATERIALIZED\s+|FOREIGN\s+)?({_OBJECT})\b", text, re.I)
         if named is None or not self.dropped:
             return False

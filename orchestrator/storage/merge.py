@@ -48,8 +48,8 @@ def merge_lines(
     """Three-way merge by line: the result, and whether no line was changed on both sides.
 
     Lines changed differently on both sides are taken from `ours`, but from `theirs` if they begin
-    with `yielding`, or with `prefer_theirs`, which also keeps what one side inserts among lines
-    that the other one changed. Lines that both sides insert at one place are kept, theirs first.
+    with `yielding`, or with `prefer_theirs`. Lines that both sides insert at one place are kept,
+    theirs first, and those that one side inserts among lines that the other one changed.
     """
     if ours == theirs or theirs == base:
         return ours, True
@@ -66,7 +66,7 @@ def merge_lines(
         one_line_each = len(mine) == len(other) == 1
         if yielding and one_line_each and all(s[0].startswith(yielding) for s in (mine, other)):
             merged += other
-        elif old and prefer_theirs and (united := _united(old, mine, other)):
+        elif old and (united := _united(old, mine, other)) is not None:
             merged += united
         elif old:
             merged += other if prefer_theirs else mine

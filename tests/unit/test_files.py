@@ -305,6 +305,7 @@ def test_of_two_edits_of_one_line_ours_stands_and_the_conflict_is_said() -> None
     assert merge_lines(b"a\nb\n", b"1\nb\n", b"2\nb\nc\n") == (b"1\nb\nc\n", False)
 
 
+@pytest.mark.parametrize("newest", [False, True])
 @pytest.mark.parametrize(
     ("ours", "theirs", "merged"),
     [
@@ -314,10 +315,10 @@ def test_of_two_edits_of_one_line_ours_stands_and_the_conflict_is_said() -> None
         (b"a\nnew\nb\nc\n", b"new\nc\nd\n", b"new\nc\nd\n"),
     ],
 )
-def test_of_two_saves_what_is_inserted_among_changed_lines_is_kept(
-    ours: bytes, theirs: bytes, merged: bytes
+def test_what_is_inserted_among_changed_lines_is_kept(
+    ours: bytes, theirs: bytes, merged: bytes, newest: bool
 ) -> None:
-    assert merge_lines(b"a\nb\nc\n", ours, theirs, b"", True) == (merged, True)
+    assert merge_lines(b"a\nb\nc\n", ours, theirs, b"", newest) == (merged, True)
 
 
 def test_of_two_saves_that_changed_a_line_the_newest_stands() -> None:
@@ -345,15 +346,16 @@ def test_a_clean_merge_with_oneself_or_the_base_is_exact(
     st.permutations([b"a\n", b"b\n", b"c\n", b"d\n"]).map(b"".join),
     st.lists(st.tuples(st.integers(0, 8), st.sampled_from([b"x\n", b"y\n"]))),
     _TEXT,
+    st.booleans(),
 )
-def test_of_two_saves_no_line_that_one_inserts_is_dropped(
-    base: bytes, inserted: list[tuple[int, bytes]], theirs: bytes
+def test_no_line_that_one_side_only_inserts_is_dropped(
+    base: bytes, inserted: list[tuple[int, bytes]], theirs: bytes, newest: bool
 ) -> None:
     ours = base.splitlines(keepends=True)
     for at, line in inserted:
         ours.insert(at, line)
     for one, other in ((b"".join(ours), theirs), (theirs, b"".join(ours))):
-        merged, clean = merge_lines(base, one, other, b"", True)
+        merged, clean = merge_lines(base, one, other, b"", newest)
         assert clean
         for line in (b"x", b"y"):
             assert merged.splitlines().count(line) == ours.count(line + b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.sql.nested_statements import nested_statements
-from orchestrate_agents.sql.parse import SqlError, parse_migration, walk
+from orchestrate_agents.sql.parse import SqlError, parse_migration, tokens, walk
 from orchestrator.errors import OrchestrateError
 from orchestrator.settings.board import FILE
 from orchestrator.settings.tables import DatabaseSettings
@@ -133,13 +134,13 @@ def newer_than(text: str, base: Mapping[str, str]) -> Iterator[Newer]:
         named = {n.aliasname for n in nodes if type(n).__name__ == "Alias"}
         named |= {n.relname for n in nodes if type(n).__name__ == "RangeVar"}
         named &= set(_IMAGES)
-        for node in nodes:
-            for what, since in _needs(node, made):
-                if what in reported or (what == _OLD_OR_NEW and (one.function or named)):
-                    continue
-                reported.add(what)
-                # a body is looked at when it is called, and not when it is made
-                yield Newer(one.line, what, since, asks or bool(one.function))
+        needs = [need for node in nodes for need in _needs(node, made)]
+        for what, since in (*needs, *_of_numbers(one.text)):
+            if what in reported or (what == _OLD_OR_NEW and (one.function or named)):
+                continue
+            reported.add(what)
+            # a body is looked at when it is called, and not when it is made
+            yield Newer(one.line, what, since, asks or bool(one.function))
 
 
 def _made(sql: str) -> Iterator[str]:
@@ -157,6 +158,32 @@ def _needs(node: Any, made: Collection[str]) -> Iterator[tuple[str, int]]:
     look = _LOOKS.get(kind)
     if look is not None:
         yield from look(node, made)
+
+
+def _of_numbers(sql: str) -> Iterator[tuple[str, int]]:
+    """Numbers that are written as no server before 16 reads them."""
+    if not _NEW_NUMBER.search(sql):
+        return
+    with contextlib.suppress(SqlError):
+        for token in tokens(sql):
+            if token.name in ("ICONST", "FCONST"):
+                said = sql[token.start : token.end + 1]
+                if _NEW_NUMBER.search(said):
+                    yield f"the number {said}", 16
+
+
+_NEW_NUMBER = re.compile(r"0[xob]\w|\d_\d", re.IGNORECASE)
+
+
+def _of_table(node: Any, _made: Collection[str]) -> Iterator[tuple[str, int]]:
+    if node.partspec is None:
+        return
+    for inner in walk(node.tableElts):
+        if type(inner).__name__ == "Constraint":
+            if inner.contype.name == "CONSTR_EXCLUSION":
+                yield "EXCLUDE in a partitioned table", 17
+            if inner.contype.name == "CONSTR_IDENTITY":
+                yield "an identity column in a partitioned table", 17
 
 
 def _of_call(node: Any, made: Collection[str]) -> Iterator[tuple[str, int]]:
@@ -259,6 +286,7 @@ def _of_event(node: Any, _made: Collection[str]) -> Iterator[tuple[str, int]]:
 _Look = Callable[[Any, Collection[str]], Iterator[tuple[str, int]]]
 _LOOKS: dict[str, _Look] = {
     "FuncCall": _of_call,
+    "CreateStmt": _of_table,
     "Constraint": _of_constraint,
     "IndexStmt": _of_index,
     "DefElem": _of_option,

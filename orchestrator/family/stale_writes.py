@@ -350,7 +350,8 @@ def _find_base(
     """
     newest = [same[0] for line in (versions, forked) if (same := _of_record(line, theirs))]
     if newest:
-        return min(newest, key=lambda version: _distance(version, theirs))
+        # of two that are as near, the longer one has more in common with it
+        return min(newest, key=lambda version: (_distance(version, theirs), -len(version)))
     return _most_alike([*versions, *forked], theirs)
 
 

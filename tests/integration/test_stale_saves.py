@@ -458,6 +458,28 @@ def test_what_was_saved_right_before_a_move_is_what_a_save_at_the_old_path_is_ma
     assert "\nfirst" not in text
 
 
+def test_of_two_versions_that_are_as_near_the_one_with_more_in_common_is_the_base(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".orchestrate").mkdir()
+    path = tmp_path / "05_USER_REVIEW" / "WO-1_x.md"
+    text = "---\nid: WO-1\nflow:\n  revision: {}\n---\n# A\n\n{}"
+
+    def version(revision: int, *words: str) -> bytes:
+        return text.format(revision, "".join(f"- {word}\n" for word in words)).encode()
+
+    versions = Versions(tmp_path, path.name)
+    versions.remember(version(1, "a", "b"))
+    # somebody saved there while the ticket was elsewhere, which is merged; then it came back
+    atomic.create(
+        versions.slot("05_USER_REVIEW", forked=True), version(1, "x", "y", "z", "w", "a", "b")
+    )
+    versions.remember(version(2, "x", "y", "z", "w", "a", "b"), version(1, "a", "b"))
+    saved = version(1, "new", "z", "w", "a", "b")
+    merged, _ = stale_writes.merge_stale_save(tmp_path, path, saved) or (b"", "")
+    assert merged.endswith(b"\n- new\n- z\n- w\n- a\n- b\n")
+
+
 def test_a_save_before_a_move_that_fails_is_merged_with_the_ones_after_it(tmp_path: Path) -> None:
     (tmp_path / ".orchestrate").mkdir()
     path = tmp_path / "04_QA" / "WO-1_x.md"

@@ -66,7 +66,7 @@ def merge_lines(
         one_line_each = len(mine) == len(other) == 1
         if yielding and one_line_each and all(s[0].startswith(yielding) for s in (mine, other)):
             merged += other
-        elif old and (united := _united(old, mine, other)) is not None:
+        elif old and (united := _united(old, mine, other, deletes=prefer_theirs)) is not None:
             merged += united
         elif old:
             merged += other if prefer_theirs else mine
@@ -87,20 +87,26 @@ def _whole_lines(data: bytes) -> list[bytes]:
 
 
 def _united(
-    old: Sequence[bytes], ours: Sequence[bytes], theirs: Sequence[bytes]
+    old: Sequence[bytes], ours: Sequence[bytes], theirs: Sequence[bytes], *, deletes: bool
 ) -> list[bytes] | None:
-    """Both, where one side only inserts lines among those that the other one changed."""
-    for inserting, changed in ((ours, theirs), (theirs, ours)):
-        inserted = _inserted(old, inserting)
+    """Both, where one side only inserts lines among those that the other one changed, or deletes.
+
+    Without `deletes` None where it only deletes: perhaps a line that the other one changed.
+    """
+    for simple, changed in ((ours, theirs), (theirs, ours)):
+        inserted, gone = _inserted(old, simple), set[int]()
         if inserted is None:
-            continue
+            only_deleted = _deleted(old, simple) if deletes else None
+            if only_deleted is None:
+                continue
+            inserted, gone = [[] for _ in range(len(old) + 1)], only_deleted
         new = {line for line in changed if line.strip()}.difference(old)
         united = list[bytes]()
         matcher = difflib.SequenceMatcher(None, old, changed, autojunk=False)
         for tag, i1, i2, j1, j2 in matcher.get_opcodes():
             for at in range(i1, i2):
                 united += (line for line in inserted[at] if line not in new)
-                united += [old[at]] if tag == "equal" else []
+                united += [old[at]] if tag == "equal" and at not in gone else []
                 if at == i1 and tag == "replace":
                     united += changed[j1:j2]
             united += changed[j1:j2] if tag == "insert" else []
@@ -117,6 +123,17 @@ def _inserted(old: Sequence[bytes], new: Sequence[bytes]) -> list[list[bytes]] |
         else:
             found[-1].append(line)
     return found if len(found) > len(old) else None
+
+
+def _deleted(old: Sequence[bytes], new: Sequence[bytes]) -> set[int] | None:
+    """Which of the old lines are gone; None if there is another one."""
+    gone, at = set[int](), 0
+    for n, line in enumerate(old):
+        if at < len(new) and line == new[at]:
+            at += 1
+        else:
+            gone.add(n)
+    return gone if at == len(new) else None
 
 
 def _without_common(theirs: Sequence[bytes], ours: Sequence[bytes]) -> list[bytes]:

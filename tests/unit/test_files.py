@@ -321,6 +321,21 @@ def test_what_is_inserted_among_changed_lines_is_kept(
     assert merge_lines(b"a\nb\nc\n", ours, theirs, b"", newest) == (merged, True)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "merged"),
+    [
+        (b"new 1\nnew 2\nc\n", b"b\nc\n", b"new 1\nnew 2\nc\n"),
+        (b"1\nb\nc\n", b"", b"1\n"),
+        (b"a\nc\n", b"a\n2\n", b"a\n2\n"),
+    ],
+)
+def test_of_two_saves_the_lines_of_one_outlive_that_the_other_deletes(
+    one: bytes, other: bytes, merged: bytes
+) -> None:
+    assert merge_lines(b"a\nb\nc\n", one, other, b"", True) == (merged, True)
+    assert merge_lines(b"a\nb\nc\n", other, one, b"", True) == (merged, True)
+
+
 def test_of_two_saves_that_changed_a_line_the_newest_stands() -> None:
     assert merge_lines(b"a\nb\n", b"1\nb\n", b"2\nb\n", b"", True) == (b"2\nb\n", False)
 

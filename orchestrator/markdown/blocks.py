@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from orchestrator.markdown.loose_lists import is_list, mark_of, points
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -157,8 +159,9 @@ class _Walk:
                     underlined=token.markup == "-",
                 )
             elif token.type in ("heading_open", "paragraph_open"):
-                for offset, content in _segments(tokens[index + 1].content):
-                    yield self._words(content, _span(token)[0] + offset)
+                for offset, content, is_point in _segments(tokens[index + 1].content):
+                    line = _span(token)[0] + offset
+                    yield self._point(content, line) if is_point else self._words(content, line)
             index += 1
 
     def _words(self, content: str, line: int) -> Piece:
@@ -187,6 +190,13 @@ class _Walk:
             return replace(piece, label=label, text=rest)
         label, rest = label_of(markdown)
         return replace(piece, label=label, text=rest)
+
+    def _point(self, content: str, line: int) -> Piece:
+        """An item of a list that markdown does not know."""
+        piece = self._words(mark_of(content)[1].removesuffix("\\"), line)
+        if piece.kind is Kind.ITEM:
+            return piece
+        return replace(piece, kind=Kind.ITEM, level=len(self.items) + 1)
 
     def _html(self, token: Token) -> Iterator[Piece]:
         """The words that are shown, line by line; a comment shows none."""
@@ -226,18 +236,35 @@ class _Walk:
         return Piece(Kind.TABLE, line, end, rows=tuple(rows), level=len(self.items))
 
 
-def _segments(content: str) -> Iterator[tuple[int, str]]:
-    """A paragraph cut before each line that a label or a keyword begins, with line offsets."""
+def _segments(content: str) -> Iterator[tuple[int, str, bool]]:
+    """A paragraph cut before each line that a label, a keyword or a point of a list begins.
+
+    (line offset, text, whether it is a point)
+    """
+    lines = content.split("\n")
+    starts = _point_starts(lines)
     start, kept = 0, list[str]()
-    for offset, line in enumerate(content.split("\n")):
+    for offset, line in enumerate(lines):
         words = line.strip()
         begins = label_of(words)[0] or _KEYWORD.match(words) or _LOOSE_BOX.match(words)
         if kept and _NOTE.match(kept[-1]):
             begins = begins or _LOOSE_NUMBER.match(words)
         label, rest = label_of(kept[0].strip()) if len(kept) == 1 else ("", "")
-        if kept and (begins or (label and not rest)):
-            yield start, "\n".join(kept)
+        if kept and (begins or offset in starts or (label and not rest)):
+            yield start, "\n".join(kept), start in starts
             start, kept = offset, []
         kept.append(line)
     if kept:
-        yield start, "\n".join(kept)
+        yield start, "\n".join(kept), start in starts
+
+
+def _point_starts(lines: Sequence[str]) -> set[int]:
+    """The lines of a paragraph that begin a point of a list that markdown does not know."""
+    first = next((n for n, line in enumerate(lines) if mark_of(line)[0]), None)
+    if first is None or (first and not lines[first - 1].rstrip(" *_").endswith(":")):
+        # without marks, below nothing but a keyword
+        words = lines[0].strip(" *_")
+        first = 1 if _KEYWORD.fullmatch(words) and words.endswith(":") and lines[1:] else None
+    if first is None or not is_list(lines[first:]):
+        return set()
+    return {first + offset for offset, _ in points(lines[first:])}

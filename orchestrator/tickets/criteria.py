@@ -17,6 +17,7 @@ from orchestrator.markdown import body
 from orchestrator.markdown.body import MARK
 from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare
+from orchestrator.markdown.loose_lists import is_list, mark_of, points
 from orchestrator.markdown.prohibitions import forbids_otherwise, prohibition_in_line
 from orchestrator.tickets.criteria_headings import (
     Headings,
@@ -262,24 +263,33 @@ class _Reader:
             end in outside and body.continues(outside[end]) and not self._starts(end, outside)
         ):
             end += 1
-        raw = [_after(_QUOTE, line), *(outside[n].strip() for n in range(at + 1, end))]
+        raw = [_after(_QUOTE, line), *(_after(_QUOTE, outside[n]) for n in range(at + 1, end))]
         is_item = _MARK.match(raw[0]) is not None
+        if not is_item and self._place.demands and is_list(raw):
+            said = [(at + offset, text) for offset, text in points(raw)]
+            for (start, text), (after, _) in pairwise(said):
+                self._take(start, after, text, True, outside)
+            start, text = said[-1]
+            text, end = with_evidence(text, outside, end, indent_of(line))
+            self._take(start, end, text, True, outside)
+            return end
         text = " ".join(part.strip() for part in [_after(_MARK, raw[0]), *raw[1:]]).strip()
         text, end = with_evidence(text, outside, end, indent_of(line))
-        if forbids := prohibition_in_line(line):
-            self._add(forbids, StatementKind.PROHIBITION, at)
-            return end
-        if self.headings.is_scenario(text):
-            self._add(text, StatementKind.ACCEPTANCE, at)
-            return end
-        if (rest := self.headings.after_keyword(text)) is not None:
-            if rest:
-                self._add(rest, StatementKind.ACCEPTANCE, at)
-            else:
-                self._enter(body.LABEL_LEVEL, text.rstrip(": "))
-            return end
-        self._take_words(at, end, _after(_SIGN, text), is_item, outside)
+        self._take(at, end, text, is_item, outside)
         return end
+
+    def _take(self, at: int, end: int, text: str, is_item: bool, outside: dict[int, str]) -> None:
+        """The words of an item or a paragraph."""
+        if forbids := prohibition_in_line(outside[at]):
+            self._add(forbids, StatementKind.PROHIBITION, at)
+        elif self.headings.is_scenario(text):
+            self._add(text, StatementKind.ACCEPTANCE, at)
+        elif (rest := self.headings.after_keyword(text)) is None:
+            self._take_words(at, end, _after(_SIGN, text), is_item, outside)
+        elif rest:
+            self._add(rest, StatementKind.ACCEPTANCE, at)
+        else:
+            self._enter(body.LABEL_LEVEL, text.rstrip(": "))
 
     def _starts(self, at: int, outside: dict[int, str]) -> bool:
         """Whether a line begins something of its own."""
@@ -321,7 +331,7 @@ class _Reader:
         if text.endswith(":") and len(text) < 60 and self.headings.resembles(text):
             self._enter(body.LABEL_LEVEL, text.rstrip(": "))
             return
-        if text.endswith(":") and (_MARK.match(follows) or "|" in follows):
+        if text.endswith(":") and (_MARK.match(follows) or mark_of(follows)[0] or "|" in follows):
             return
         if place.demands:
             self._add(text, StatementKind.ACCEPTANCE, at)

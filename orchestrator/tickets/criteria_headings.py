@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import Any
 from unicodedata import normalize
 
+from orchestrator.markdown.loose_lists import points
+
 _WORDS: dict[str, Any] = tomllib.loads(
     files(__package__).joinpath("criteria.toml").read_text(encoding="utf-8")
 )
@@ -180,4 +182,9 @@ def _texts_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
         yield " | ".join(texts) + "".join(f" — `{proof.strip('`')}`" for proof in proofs)
     elif isinstance(value, str):
         items = re.split(r"(?m)^[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+(?:\[[ xX]?\][ \t]*)?", value)
-        yield from (item for item in items if item.strip()) if len(items) > 2 else (value,)
+        if len(items) > 2:
+            yield from (item for item in items if item.strip())
+        else:
+            # the line ends of a block are its writer's
+            for paragraph in re.split(r"\n[ \t]*\n", value.strip("\n")):
+                yield from (text for _, text in points(paragraph.split("\n")))

@@ -1,0 +1,92 @@
+"""Lists that markdown takes for a paragraph: with marks that it does not know, or with none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+#: marks by family; a list has marks of one
+_MARKS = re.compile(
+    r"(?:(?P<bullet>[•◦▪▸▹‣●○■□➢➤→➔·–—])[ \t\u00a0]*(?=\S)"
+    r"|(?P<enclosed>\((?:\d{1,3}|[a-zA-Z]|[ivx]{2,4})\)[ \t]+)"
+    r"|(?P<bracket>(?:[a-zA-Z]|[ivx]{2,4})\)[ \t]+)"
+    r"|(?P<letter>(?:[a-zA-Z]|[ivx]{2,4})\.[ \t]+)"
+    r"|(?P<colon>\d{1,3}[ \t]*:[ \t]+)"
+    r"|(?P<id>(?:AC|REQ|CRIT|DOD|TC)[-_ ]?\d{1,3}(?:[ \t]*[:.)–—][ \t]*|[ \t]+-?[ \t]*))(?=\S))"
+)
+#: a family whose single line is a list of one: nothing else begins so
+_SURE = frozenset({"bullet", "enclosed", "id"})
+#: as wide as no page that is wrapped: a break before it is meant
+_WIDTH = 60
+#: how a line ends that goes on
+_GOES_ON = re.compile(
+    r"(?:[,:(/&+-]|\b(?:an?|the|of|to|in|on|for|with|and|or|by|from|that|which|whose|is|are|was|be"
+    r"|must|shall|should|will|can|may|has|have|not|as|at|if|when|where|than|into|its|no|only|all"
+    r"|each|every|und|oder|der|die|das|ein|eine|mit|von|zu|ist|sind))\Z",
+    re.IGNORECASE,
+)
+
+
+def mark_of(line: str) -> tuple[str, str]:
+    """(family, rest) of a line with such a mark; ("", line) if it has none."""
+    found = _MARKS.match(line.lstrip())
+    if found is None:
+        return "", line
+    family = found.lastgroup or ""
+    # two lists of bullets may be nested in one another
+    return found["bullet"] or family, line.lstrip()[found.end() :]
+
+
+def points(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """(index of its first line, text without its mark) of each point of a paragraph's lines.
+
+    The whole paragraph if it is no list. Lines are as written, with the spaces at their ends.
+    """
+    starts = [0, *(n for n in range(1, len(lines)) if _begins(lines, n))]
+    for start, end in pairwise([*starts, len(lines)]):
+        first = lines[start]
+        family, rest = mark_of(first)
+        is_mark = family and (len(starts) > 1 or _is_sure(family))
+        parts = [rest if is_mark else first, *lines[start + 1 : end]]
+        yield start, " ".join(part.strip().removesuffix("\\").strip() for part in parts)
+
+
+def is_list(lines: Sequence[str]) -> bool:
+    """Whether a paragraph's lines are such a list, if only of one point."""
+    family, _ = mark_of(lines[0])
+    return _is_sure(family) or any(_begins(lines, n) for n in range(1, len(lines)))
+
+
+def _is_sure(family: str) -> bool:
+    return len(family) == 1 or family in _SURE
+
+
+def _begins(lines: Sequence[str], at: int) -> bool:
+    """Whether a line of a paragraph begins another point."""
+    before, line = lines[at - 1], lines[at].strip()
+    marked = next((n for n in range(at + 1) if mark_of(lines[n])[0]), None)
+    if marked is not None and (not marked or lines[marked - 1].rstrip().endswith(":")):
+        return mark_of(line)[0] == mark_of(lines[marked])[0]
+    if line[:1].islower():
+        return False
+    if before.endswith(("  ", "\\")):
+        return True
+    return _are_parallel(lines)
+
+
+def _are_parallel(lines: Sequence[str]) -> bool:
+    """Whether lines begin alike, and break where they did not have to."""
+    said = [line.strip() for line in lines]
+    if len({_how_it_begins(line) for line in said}) != 1 or not _how_it_begins(said[0]):
+        return False
+    breaks = ((a, b.split(None, 1)[0]) for a, b in pairwise(said))
+    return all(" " in line for line in said) and all(
+        len(a) + 1 + len(word) <= _WIDTH and not _GOES_ON.search(a) for a, word in breaks
+    )
+
+
+def _how_it_begins(line: str) -> str:
+    if line[:1].isupper():
+        return "word"
+    return line[:1] if line[:1] in ("`", '"', "“", "'", "*", "_") else ""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from merge3 import Merge3
+
+
+_KEY = re.compile(rb"[\w-]+:").match
 
 
 class _LineMerge(Merge3[bytes]):
@@ -48,8 +52,9 @@ def merge_lines(
     """Three-way merge by line: the result, and whether no line was changed on both sides.
 
     Lines changed differently on both sides are taken from `ours`, but from `theirs` if they begin
-    with `yielding`, or with `prefer_theirs`. Lines that both sides insert at one place are kept,
-    theirs first, and those that one side inserts among lines that the other one changed.
+    with `yielding`, or with `prefer_theirs` if ours are not more than they were. Lines that both
+    sides insert at one place are kept, theirs first, and those that one side inserts among lines
+    that the other one changed.
     """
     if ours == theirs or theirs == base:
         return ours, True
@@ -68,10 +73,12 @@ def merge_lines(
             merged += other
         elif old and (united := _united(old, mine, other, deletes=prefer_theirs)) is not None:
             merged += united
-        elif old:
+        elif old and not (prefer_theirs and len(mine) > len(old) and not any(map(_KEY, old))):
             merged += other if prefer_theirs else mine
             clean = False
         else:
+            # more lines than there were are new ones, whichever of them was changed; a key stands
+            # once
             merged += [*_without_common(other, mine), *mine]
     text = b"".join(merged)
     if not ours.endswith((b"\n", b"\r")) and not theirs.endswith((b"\n", b"\r")):

@@ -336,6 +336,13 @@ def test_of_two_saves_the_lines_of_one_outlive_that_the_other_deletes(
     assert merge_lines(b"a\nb\nc\n", other, one, b"", True) == (merged, True)
 
 
+def test_of_two_saves_that_changed_a_line_what_one_added_to_it_stands() -> None:
+    merged = merge_lines(b"a\nb\n", b"1\n2\n3\nb\n", b"4\nb\n", b"", True)
+    assert merged == (b"4\n1\n2\n3\nb\n", True)
+    merged = merge_lines(b"owner: A\n", b"owner: B\nnote: x\n", b"owner: C\n", b"", True)
+    assert merged == (b"owner: C\n", False)
+
+
 def test_of_two_saves_that_changed_a_line_the_newest_stands() -> None:
     assert merge_lines(b"a\nb\n", b"1\nb\n", b"2\nb\n", b"", True) == (b"2\nb\n", False)
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from merge3 import Merge3
 
-
 _KEY = re.compile(rb"[\w-]+:").match
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +88,20 @@ def run_data_trial(
     loads: Sequence[Load],
     schema: Sequence[str],
     python: Python,
+    libraries: Callable[[], Collection[str]] = frozenset,
 ) -> DataTrial:
-    """The trial of a script, once for the bytes of the workspace. Raises SandboxError."""
+    """The trial of a script, once for the bytes of the workspace. Raises SandboxError.
+
+    `libraries`: those that its program imports; its runs share the loading of slow ones.
+    """
     key = (
         *("load-trial-of-files", script, tuple((load.path, load.table) for load in loads)),
         *(tree_digest(services, root), sha256_bytes("\0".join(schema).encode()), python.identity),
     )
     return services.remember(
-        key, DataTrial, lambda: _run_trial(services, root, script, loads, schema, python)
+        key,
+        DataTrial,
+        lambda: _run_trial(services, root, script, loads, schema, python, libraries()),
     )
 
 
@@ -105,6 +112,7 @@ def _run_trial(
     loads: Sequence[Load],
     schema: Sequence[str],
     python: Python,
+    libraries: Collection[str],
 ) -> DataTrial:
     source = (root / script).read_text(encoding="utf-8", errors="replace")
     named = re.compile(r"[\"']--target[\"']")
@@ -119,10 +127,11 @@ def _run_trial(
         shared_sandboxes(services, python).acquire() as sandbox,
         _Observer(database) as seen,
     ):
+        attempt = partial(sandbox.run, script, cwd=copy, database=database, libraries=libraries)
 
         def run(arguments: Sequence[str] = options) -> Run:
             watch.clear()
-            ended = sandbox.run(script, cwd=copy, database=database, arguments=arguments).run
+            ended = attempt(arguments=arguments).run
             said.extend(watch.heard())
             return ended
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrate_agents.checks.data.arrivals import loads_of, other_files
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
+from orchestrate_agents.sandbox.client import Sandbox, ScriptRun
 from orchestrate_agents.sandbox.data_trial import run_data_trial
 from orchestrate_agents.tools.python import python_of
 from orchestrator.domain.workflow import Deliverable, Stage, Workflow
@@ -313,3 +315,20 @@ def test_a_row_that_stood_there_otherwise_is_corrected(tmp_path: Path, services:
         trial = run_data_trial(services, root, "scripts/load.py", loads, schema, python_of(ctx))
         assert trial.first.ok, trial.first.text
         assert bool(trial.uncorrected) is told, trial.uncorrected
+
+
+def test_the_runs_of_a_trial_share_what_is_slow_to_load(
+    tmp_path: Path, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[set[str]] = []
+    really = Sandbox.run
+
+    def run(sandbox: Sandbox, script: str, **options: Any) -> ScriptRun:
+        named.append(set(options["libraries"]))
+        return really(sandbox, script, **options)
+
+    monkeypatch.setattr(Sandbox, "run", run)
+    result = judge(workspace(tmp_path, LOADER), LOADS, services=services)
+    assert result.verdict == "proven", result.detail
+    assert len(named) == 3
+    assert all("psycopg" in each for each in named)

@@ -89,6 +89,42 @@ def test_a_module_is_compiled_once_for_all_that_call_it(
     assert "listAllHours" in again[HOOK.replace(".ts", ".js")]  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("package", "options"),
+    [
+        ('{"name": "typescript", "version": "7.0.2"}', ("--checkers", "1")),
+        ('{"name": "typescript", "version": "5.9.3"}', ()),
+        ('{"name": "another", "version": "7.0.2"}', ()),
+        ('{"name": "typescript", "version": 7}', ()),
+        ('["typescript"]', ()),
+        ("{", ()),
+    ],
+)
+def test_only_an_edition_that_has_several_checkers_is_asked_for_one(
+    tmp_path: Path, package: str, options: tuple[str, ...]
+) -> None:
+    compiler = tmp_path / "typescript" / "lib" / "tsc.js"
+    compiler.parent.mkdir(parents=True)
+    (tmp_path / "typescript" / "package.json").write_text(package, encoding="utf-8")
+    assert Toolchain(tmp_path, None, compiler).sparing == options
+
+
+def test_the_compiler_makes_one_checker_for_a_module(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def ask(tools: Toolchain, *arguments: str, cwd: Path) -> Run:
+        asked.append(arguments)
+        return Run((), 0, "", "")
+
+    monkeypatch.setattr(Toolchain, "compile", ask)
+    tools = toolchain(workspace.resolve())
+    compile_strictly(Services(), tools, [tools.root / HOOK], {})
+    (arguments,) = [a for a in asked if "--showConfig" not in a]
+    assert arguments[1 : 1 + len(tools.sparing)] == tools.sparing
+
+
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Where the compiler was asked."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from orchestrate_agents.checks.code_subjects import delivered, specs, ticket_texts
 from orchestrate_agents.checks.data.subjects import known_tables
+from orchestrate_agents.checks.python.scopes import find_libraries
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
 from orchestrate_agents.sandbox.data_trial import DataTrial, Load, run_data_trial
 from orchestrate_agents.sandbox.import_closure import closure_of
@@ -18,7 +20,7 @@ from orchestrate_agents.sandbox.runs import walk
 from orchestrate_agents.seed_data.table_schema import table_for
 from orchestrate_agents.sql.parse import SqlError, Table, tables_of
 from orchestrate_agents.tools.lacks import raise_for_lack
-from orchestrate_agents.tools.python import python_of
+from orchestrate_agents.tools.python import Python, python_of
 from orchestrate_backend.csv_rows import CsvError, csv_records, read_bytes
 from orchestrator.gates.checks import (
     Context,
@@ -118,7 +120,7 @@ def _judge(
         return unproven(f"{script} names no CSV file whose table is known", script)
     python = python_of(ctx)
     subjects = tuple(dict.fromkeys((script, *closure_of(ctx, script), *(x.path for x in loads))))
-    trial = run_data_trial(ctx.services, ctx.root, script, loads, tuple(schema_sql(ctx)), python)
+    trial = _trial_of(ctx, script, loads, python)
     if not trial.first.ok:
         raise_for_lack(ctx, python, trial.first.err)
         said = f"{script} with {python.label}: {trial.first.ending}"
@@ -132,6 +134,12 @@ def _judge(
     counted = ", ".join(f"{len(x.records):,} rows of {x.path} in {x.table}" for x in loads)
     said = f"{script} with {python.label} on a scratch server, {counted}: {good}"
     return proven(said, *subjects, records={x.path: len(x.records) for x in loads})
+
+
+def _trial_of(ctx: Context, script: str, loads: Sequence[Load], python: Python) -> DataTrial:
+    libraries = partial(find_libraries, ctx, script)
+    schema = tuple(schema_sql(ctx))
+    return run_data_trial(ctx.services, ctx.root, script, loads, schema, python, libraries)
 
 
 def _counts(what: str, rows: Mapping[str, int]) -> list[str]:
@@ -159,7 +167,7 @@ def find_misloads(ctx: Context, script: str) -> Findings:
     if not loads:
         return [], []
     python = python_of(ctx)
-    trial = run_data_trial(ctx.services, ctx.root, script, loads, tuple(schema_sql(ctx)), python)
+    trial = _trial_of(ctx, script, loads, python)
     wrong, doubtful = list(_harms(trial)), list[str]()
     wrong += [run.ending for run in (trial.first, trial.second, trial.among_others) if run.tried]
     name = re.escape(script.rpartition("/")[2])

@@ -22,7 +22,7 @@ from orchestrate_agents.checks.python.exception_handlers import (
     OutsideCall,
     find_outside_calls,
 )
-from orchestrate_agents.checks.python.scopes import read_program
+from orchestrate_agents.checks.python.scopes import find_libraries, read_program
 from orchestrate_agents.checks.python.steadiness import tells_itself_apart
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
 from orchestrate_agents.sandbox.client import (
@@ -162,7 +162,7 @@ def run_trial(ctx: Context, path: str) -> IdempotencyTrial:
     run = partial(run_idempotency_trial, ctx.services, ctx.root, path, schema=schema)
 
     def look() -> IdempotencyTrial:
-        return run(libraries=_find_libraries(ctx, path), python=python, specified=said)
+        return run(libraries=find_libraries(ctx, path), python=python, specified=said)
 
     trial = ctx.services.remember(key, IdempotencyTrial, look)
     _require_packages(ctx, trial.first.run)
@@ -177,15 +177,6 @@ def _require_packages(ctx: Context, run: Run) -> None:
     """Raise MissingToolError if a script ended with an error for want of a package."""
     if not run.ok or "Traceback" in run.err:
         raise_for_lack(ctx, python_of(ctx), run.err)
-
-
-def _find_libraries(ctx: Context, path: str) -> set[str]:
-    """Top-level packages that the script and the workspace's modules below it import."""
-    try:
-        sources = read_program(ctx, path)
-    except (SyntaxError, UnicodeDecodeError):
-        return set()
-    return {name.partition(".")[0] for source in sources for name in source.origins}
 
 
 @check(
@@ -315,7 +306,7 @@ def judge_missing_input(ctx: Context, path: str) -> Result:
                 data.unlink()
             create_schema(database, schema)
             before = read_contents(database)
-            libraries = _find_libraries(ctx, path)
+            libraries = find_libraries(ctx, path)
             ended = sandbox.run(path, cwd=copy, database=database, libraries=libraries)
             return _WithoutData(ended.run, bool(ended.writes) or read_contents(database) != before)
 

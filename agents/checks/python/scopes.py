@@ -86,6 +86,15 @@ def read_program(ctx: Context, path: str) -> list[Source]:
     return [_take_apart(name, text) for name, text in texts.items()]
 
 
+def find_libraries(ctx: Context, path: str) -> set[str]:
+    """Top-level packages that the script and the workspace's modules below it import."""
+    try:
+        sources = read_program(ctx, path)
+    except (SyntaxError, UnicodeDecodeError):
+        return set()
+    return {name.partition(".")[0] for source in sources for name in source.origins}
+
+
 @once(512)
 def _take_apart(path: str, text: str) -> Source:
     nodes = nodes_of(text, path)

@@ -28,6 +28,10 @@ _ERROR = re.compile(
     r"^(?P<file>.+?)\((?P<line>\d+),\d+\): error (?P<code>TS\d+): (?P<text>.*)$", re.MULTILINE
 )
 _MAX_LISTED = 4
+#: the first version that is a native program
+_NATIVE = 7
+#: that program ends before its memory would have to be collected, but for very large projects
+_UNCOLLECTED = {"GOGC": "off", "GOMEMLIMIT": "512MiB"}
 _PRODUCT = Path(__file__).resolve().parents[3]
 _TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 #: types for the client library where it is not installed
@@ -66,10 +70,21 @@ class Toolchain:
 
     def compile(self, *arguments: str, cwd: Path) -> Run:
         """Run `tsc` with these arguments. Raises MissingToolError if it had to be stopped."""
-        ended = run([str(self.node), str(self.tsc), *arguments], cwd=cwd)
+        ended = run([str(self.node), str(self.tsc), *arguments], cwd=cwd, env=_UNCOLLECTED)
         if ended.code is None:
             raise MissingToolError(f"the TypeScript compiler was {ended.ending}")
         return ended
+
+    @property
+    def sparing(self) -> tuple[str, ...]:
+        """The option with which the compiler's native edition makes one checker, where it would
+        make several that each learn all global types: for few files that is most of its work."""
+        assert self.tsc is not None
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            said = json.loads((self.tsc.resolve().parents[1] / "package.json").read_bytes())
+            if said["name"] == "typescript" and int(said["version"].partition(".")[0]) >= _NATIVE:
+                return ("--checkers", "1")
+        return ()
 
     def package(self, name: str) -> Path | None:
         """The folder of an installed npm package, the workspace's first."""
@@ -228,7 +243,8 @@ def compile_project(tools: Toolchain, place: Path, config: Path, *arguments: str
 
     Raises MissingToolError if it had to be stopped.
     """
-    ended = tools.compile(*arguments, "--listFiles", "-p", str(config), cwd=place)
+    options = (*arguments, *tools.sparing, "--listFiles")
+    ended = tools.compile(*options, "-p", str(config), cwd=place)
     said, read = [], {}
     # those are the same wherever the workspace lies
     fixed = [*_packages_around(tools.root), str(_TEMPLATES)]

@@ -99,9 +99,12 @@ def gives_away(text: str, keys: Sequence[str]) -> bool:
 
 
 def _has(letters: str, parts: Sequence[str]) -> bool:
+    # most of what is decoded is shorter than a part
+    if len(letters) < _PART:
+        return False
     if any(part in letters for part in parts):
         return True
-    if len(letters) >= _MOST_DECODED:
+    if not 2 * _PART <= len(letters) < _MOST_DECODED:
         return False
     # with others put between them; of two parts in a row, one is every third of all
     places = _Places(letters)

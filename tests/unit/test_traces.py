@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrate_agents.sandbox import traces
 from orchestrate_agents.sandbox.traces import gives_away, left_behind, listing
 
 KEY = (
@@ -60,6 +61,32 @@ def test_a_key_is_found_in_any_form(form: str, key: str) -> None:
 def test_what_tells_no_key_is_none(text: str) -> None:
     assert not gives_away(text, [KEY, PASSWORD])
     assert not gives_away(text, [])
+
+
+def test_the_shortest_part_of_a_key_is_found() -> None:
+    letters = "".join(filter(str.isalnum, KEY.partition(".")[2]))
+    assert gives_away(letters[:12], [KEY])
+    # two parts in a row, with another letter after each
+    assert gives_away("".join(f"{letter}~x" for letter in letters[:24]), [KEY])
+    assert not gives_away(letters[:11], [KEY])
+
+
+def test_what_is_decoded_to_less_than_a_part_is_not_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[str] = []
+
+    class Places(traces._Places):
+        def __init__(self, letters: str) -> None:
+            searched.append(letters)
+            super().__init__(letters)
+
+    monkeypatch.setattr(traces, "_Places", Places)
+    # each of these words has several forms, all of them short
+    text = "\n".join(f"page{number:012}token" for number in range(50))
+    assert not gives_away(text, [KEY])
+    assert all(len(letters) >= 24 for letters in searched)
+    assert len(searched) < 50
 
 
 def test_files_that_a_run_leaves_are_told(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ def secrets_in_text(text: str) -> Iterator[tuple[int, str]]:
         for _, what in dict(_find_secrets(decoded(found.group()))).items():
             yield _line(text, found.start()), f"{what}, encoded"
     joined = _SEAM.sub(lambda seam: "\n" * seam.group().count("\n"), text)
+    if joined == text:
+        return
     known = set(plain.values())
     for line, what in dict(_find_secrets(joined)).items():
         if what not in known:
@@ -127,7 +129,7 @@ def _find_secrets(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.split("\n"), 1):
         if _KEYWORD.search(line) and any(map(_looks_secret, keyword.analyze_string(line))):
             yield number, "a literal compared with or assigned to a secret's name"
-    for found in _URL_PASSWORD.finditer(text):
+    for found in _URL_PASSWORD.finditer(text) if "@" in text else ():
         if not _STAND_IN.search(found[1]):
             yield _line(text, found.start()), "a URL with a password"
     for detector in detectors:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrate_agents.checks import secrets
 from orchestrate_agents.checks.secrets import secrets_in, secrets_in_text
 from tests.seed_family import BINDER, CSV, context, say, verdicts
 
@@ -357,3 +359,23 @@ def test_the_key_past_row_level_security_has_no_place_in_the_browser(
     file.write_text(f"one\n{text}\n", encoding="utf-8")
     found = list(secrets_in(file, place))
     assert [line for line, _ in found] == ([2] if seen else [])
+
+
+def test_a_text_is_searched_again_only_where_its_literals_are_joined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[str] = []
+    really = secrets._find_secrets
+
+    def find(text: str) -> Iterator[tuple[int, str]]:
+        searched.append(text)
+        return really(text)
+
+    monkeypatch.setattr(secrets, "_find_secrets", find)
+    assert not list(secrets.secrets_in_text("a = 'one'\n"))
+    assert len(searched) == 1
+    parts = "a = 'sk-ant-9f2c41d07be8' + '5a63f1d0c4e7a9b2385d'\n"
+    assert list(secrets.secrets_in_text(parts)) == [(1, "an API key, in parts")]
+    assert len(searched) == 3
+    (found,) = secrets.secrets_in_text("u = 'postgres://me:9f2c41d07be8@db.test/x'\n")
+    assert found == (1, "a URL with a password")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrate_agents.checks.data import privacy
 from orchestrate_agents.checks.data.privacy import find_in_sheet, find_personal, is_personal
 from orchestrate_agents.seed_data.csv_file import parse_sheet
 from tests.seed_family import CSV, WORKFLOW, context, deliver, edit, say, verdicts
@@ -176,3 +178,22 @@ def test_literals_of_delivered_code_are_judged(
 
 def test_the_delivered_file_is_the_receipts_subject(root: Path) -> None:
     assert all(CSV in result.subjects for result in say(context(root), STATEMENT))
+
+
+def test_cells_that_say_the_same_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[tuple[str, bool]] = []
+
+    def find(text: str, *, names: bool = True) -> Iterator[str]:
+        judged.append((text, names))
+        return find_personal(text, names=names)
+
+    monkeypatch.setattr(privacy, "find_personal", find)
+    rows = "adults,555-867-5309 x\n" * 3
+    sheet = parse_sheet(f"cohort,notes\n{rows}".encode(), "a.csv")
+    assert len([*privacy.find_in_sheet(sheet)]) == 3 * len([*find_personal("555-867-5309 x")])
+    assert len(judged) == len(set(judged)) == 2
+    # where a column may cite people, the same words are another question
+    cited = parse_sheet(b"notes,authors\nJane Doe,Jane Doe\n", "b.csv")
+    judged.clear()
+    list(privacy.find_in_sheet(cited))
+    assert judged == [("Jane Doe", True), ("Jane Doe", False)]

@@ -14,6 +14,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from orchestrate_agents.checks.data.subjects import delivered_paths, known_tables
@@ -35,6 +36,8 @@ from orchestrator.gates.checks import (
 from orchestrator.storage.atomic import sha256_file
 
 _LISTED = 8
+#: different cells of a table whose judgement is kept
+_CELLS_KEPT = 4096
 
 #: column names that hold something of a person, whole or as the end of a longer name
 _PERSONAL = re.compile(
@@ -236,6 +239,8 @@ def _find_in_file(file: Path, path: str) -> Iterator[Fault]:
 
 def find_in_sheet(sheet: Sheet) -> Iterator[Fault]:
     """Personal columns, personal cells, and rows whose sample size is one."""
+    # most cells of a table say what others say
+    find = lru_cache(_CELLS_KEPT)(lambda text, names: tuple(find_personal(text, names=names)))
     for column in sheet.columns:
         if is_personal(column):
             yield Fault(1, column, "the column holds something of a person")
@@ -243,7 +248,7 @@ def find_in_sheet(sheet: Sheet) -> Iterator[Fault]:
         for column, text in row.cells.items():
             if is_sample_size(column) and re.fullmatch(r"\+?0*1(?:\.0*)?", text):
                 yield Fault(row.line, column, "one participant is a person, not an aggregate")
-            for what in find_personal(text, names=not words(column) & _CITING):
+            for what in find(text, not words(column) & _CITING):
                 yield Fault(row.line, column, what)
 
 

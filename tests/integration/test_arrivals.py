@@ -318,7 +318,7 @@ def test_a_row_that_stood_there_otherwise_is_corrected(tmp_path: Path, services:
 
 
 def test_the_runs_of_a_trial_share_what_is_slow_to_load(
-    tmp_path: Path, services: Services, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named: list[set[str]] = []
     really = Sandbox.run
@@ -328,7 +328,9 @@ def test_the_runs_of_a_trial_share_what_is_slow_to_load(
         return really(sandbox, script, **options)
 
     monkeypatch.setattr(Sandbox, "run", run)
-    result = judge(workspace(tmp_path, LOADER), LOADS, services=services)
+    # others of this module have seen this loader run already
+    with Services() as fresh:
+        result = judge(workspace(tmp_path, LOADER), LOADS, services=fresh)
     assert result.verdict == "proven", result.detail
     assert len(named) == 3
     assert all("psycopg" in each for each in named)

@@ -106,12 +106,20 @@ def move_ticket(
     Somebody saved it since, and may save it again where it was. Once it has moved this is told from
     a save at its new place by the time alone.
     """
-    began = _coarse_now()
-    held = keep_before_move(board.root, path, written)
-    left = _coarse_now()
-    target = board.move(path, role, later)
+    began, held, target = _coarse_now(), None, None
+    with atomic.watch(path) as watched:
+        if watched.holds(written):
+            # nearly always
+            left = _coarse_now()
+            target = board.move(path, role, later)
+            # an editor that opened it where it was writes into it where it is now
+            came = watched.writers_came()
+    if target is None:
+        held = keep_before_move(board.root, path, written)
+        left, came = _coarse_now(), False
+        target = board.move(path, role, later)
     with contextlib.suppress(OSError):
-        if began <= os.stat(target).st_mtime_ns < left:  # noqa: PTH116 - called often
+        if came or began <= os.stat(target).st_mtime_ns < left:  # noqa: PTH116 - called often
             since = _read(target)
             if since is not None and since not in (written, held):
                 versions_of(board.root, path.name).keep(since, path.parent.name)
@@ -129,10 +137,6 @@ def keep_before_move(root: Path, path: Path, written: bytes) -> bytes | None:
 
     Nothing and None if it is what was written there.
     """
-    with contextlib.suppress(OrchestrateError, OSError):
-        # nearly always, and told at less cost than by reading it as a save
-        if atomic.holds(path, written):
-            return None
     held = _read(path)
     if held is None or held == written:
         return None

@@ -133,6 +133,34 @@ def holds(path: Path, data: bytes) -> bool:
         os.close(fd)
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A file that nobody begins to write."""
+
+    fd: int
+    size: int
+    writers: syscalls.Writers
+
+    def holds(self, data: bytes) -> bool:
+        """As the function, of what had its path as the watch began."""
+        return self.size == len(data) and os.read(self.fd, self.size + 1) == data
+
+    def writers_came(self) -> bool:
+        """Whether somebody writes it, or waits to since the watch began."""
+        return self.writers.came()
+
+
+@contextlib.contextmanager
+def watch(path: Path) -> Iterator[Watched]:
+    """Keep writers out of a regular file within the block. Raises as `read`."""
+    fd, size = _open(path)
+    try:
+        with syscalls.keep_writers_out(fd) as writers:
+            yield Watched(fd, size, writers)
+    finally:
+        os.close(fd)
+
+
 def read_saved(path: Path) -> bytes:
     """As `read`, once nobody has the file open for writing: a save may be half done.
 
@@ -146,8 +174,8 @@ def _read_saved(path: Path) -> tuple[bytes, os.stat_result]:
     while True:
         fd, _ = _open(path)
         try:
-            with syscalls.keep_writers_out(fd) as free:
-                if free or time.monotonic() > deadline:
+            with syscalls.keep_writers_out(fd) as writers:
+                if writers.none or time.monotonic() > deadline:
                     found = os.fstat(fd)
                     return syscalls.read_from(fd, found.st_size), found
         finally:

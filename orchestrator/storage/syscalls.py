@@ -13,6 +13,7 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -273,14 +274,31 @@ def _renameat2(source: Path, target: Path, flag: int) -> bool:
 # -- other processes -----------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def keep_writers_out(fd: int) -> Iterator[bool]:
-    """Whether nobody has the file open for writing; nobody can open it so within the block.
+@dataclass(frozen=True)
+class Writers:
+    """Who writes a file that a lease keeps writers out of."""
 
-    True where a system cannot say. Linux grants a read lease only on a file that nobody has open
+    fd: int
+    #: whether nobody had it open for writing as the lease was asked for
+    none: bool
+    #: whether the system granted one
+    leased: bool
+
+    def came(self) -> bool:
+        """Whether somebody has it open for writing, or waits to open it so."""
+        if not self.leased:
+            return not self.none
+        return bool(fcntl.fcntl(self.fd, fcntl.F_GETLEASE) != fcntl.F_RDLCK)
+
+
+@contextlib.contextmanager
+def keep_writers_out(fd: int) -> Iterator[Writers]:
+    """Whether anybody has the file open for writing; nobody can open it so within the block.
+
+    None where a system cannot say. Linux grants a read lease only on a file that nobody has open
     for writing, and whoever opens it for writing waits until the lease is given back.
     """
-    leased, free = False, True
+    leased, none = False, True
     if hasattr(fcntl, "F_SETLEASE"):
         try:
             # a broken lease would raise SIGIO, which kills; SIGURG is ignored by default
@@ -288,9 +306,9 @@ def keep_writers_out(fd: int) -> Iterator[bool]:
             fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             leased = True
         except OSError as exc:
-            free = exc.errno != errno.EAGAIN
+            none = exc.errno != errno.EAGAIN
     try:
-        yield free
+        yield Writers(fd, none, leased)
     finally:
         if leased:
             fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)

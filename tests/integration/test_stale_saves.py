@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -423,24 +426,45 @@ def test_a_save_is_not_made_from_what_was_saved_in_another_folder(tmp_path: Path
     assert lines == [b"- elsewhere", b"- here", b"- more", b"- one"]
 
 
-@pytest.mark.parametrize("looked", [False, True], ids=["before the look", "after the look"])
+@pytest.mark.parametrize("when", ["before the look", "after the look", "across the move"])
 def test_what_was_saved_right_before_a_move_is_what_a_save_at_the_old_path_is_made_from(
-    work: Workspace, monkeypatch: pytest.MonkeyPatch, looked: bool
+    work: Workspace, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    keep, move, saved = stale_writes.keep_before_move, Board.move, list[bytes]()
+    watch, move, saved = atomic.watch, Board.move, list[bytes]()
+    looks, looked_at = atomic.Watched.holds, list[Path]()
 
-    def save_before(root: Path, path: Path, written: bytes) -> bytes | None:
-        held = keep(root, path, written) if looked else None
+    def save(path: Path) -> None:
         if not saved:
-            path.write_bytes(edited(path, "first"))
-            saved.append(path.read_bytes())
+            saved.append(edited(path, "first"))
+            path.write_bytes(saved[0])
+
+    @contextlib.contextmanager
+    def look(path: Path) -> Iterator[atomic.Watched]:
+        if when == "before the look":
+            save(path)
+        with watch(path) as watched:
+            looked_at.append(path)
+            yield watched
+
+    def save_after_look(watched: atomic.Watched, data: bytes) -> bool:
+        holds = looks(watched, data)
+        if when == "after the look" and not saved:
+            # by renaming over it: nobody is kept out of that
+            beside = looked_at[-1].with_name("beside")
+            saved.append(edited(looked_at[-1], "first"))
+            beside.write_bytes(saved[0])
+            beside.replace(looked_at[-1])
             # longer than what file systems count as one moment
             time.sleep(0.02)
-        return held if looked else keep(root, path, written)
+        return holds
 
-    def save_after(
+    def save_around(
         board: Board, source: Path, role: FolderRole, later: set[Path] | None = None
     ) -> Path:
+        if not saved and when == "across the move":
+            threading.Thread(target=save, args=(source,)).start()
+            # it waits for the look to end, and has opened the file by its old path
+            time.sleep(0.1)
         target = move(board, source, role, later)
         if len(saved) == 1:
             # an editor that had it open where it was takes the line out, and adds another one
@@ -448,12 +472,13 @@ def test_what_was_saved_right_before_a_move_is_what_a_save_at_the_old_path_is_ma
             source.write_bytes(saved[1])
         return target
 
-    monkeypatch.setattr(stale_writes, "keep_before_move", save_before)
-    monkeypatch.setattr(Board, "move", save_after)
+    monkeypatch.setattr(atomic, "watch", look)
+    monkeypatch.setattr(atomic.Watched, "holds", save_after_look)
+    monkeypatch.setattr(Board, "move", save_around)
     work.conductor().approve("WO-512")
     work.conductor().run("WO-512")
     text = work.file("WO-512").read_text(encoding="utf-8")
-    assert saved
+    assert len(saved) == 2
     assert f"{LINE}\nsecond" in text
     assert "\nfirst" not in text
 

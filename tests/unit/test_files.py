@@ -178,18 +178,21 @@ def test_8_2_nobody_opens_a_file_for_writing_while_it_is_read(tmp_path: Path) ->
             editor.write(b"new\n")
 
     thread = threading.Thread(target=save)
-    with file.open("rb") as reader, syscalls.keep_writers_out(reader.fileno()) as free:
-        assert free
+    with file.open("rb") as reader, syscalls.keep_writers_out(reader.fileno()) as writers:
+        assert writers.none
+        assert not writers.came()
         thread.start()
         assert not opened.wait(0.1)
         assert reader.read() == b"whole\n"
+        assert writers.came()
     thread.join()
     with (
         file.open("ab"),
         file.open("rb") as reader,
-        syscalls.keep_writers_out(reader.fileno()) as free,
+        syscalls.keep_writers_out(reader.fileno()) as writers,
     ):
-        assert not free
+        assert not writers.none
+        assert writers.came()
 
 
 def test_8_2_a_writer_that_had_the_file_open_loses_nothing(tmp_path: Path) -> None:

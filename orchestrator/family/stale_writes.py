@@ -83,8 +83,8 @@ def replace_options(root: Path, path: Path, take_status: bool = True) -> Replace
     def rebase(lately: Sequence[bytes], saved: bytes, writing: bytes) -> Rebased:
         base = None
         if not _is_current(saved, lately[0]):
-            own, forked = versions.known_for(path.parent.name)
-            base = _find_base([*lately, *own], saved, forked)
+            near, others = versions.known_for(path.parent.name)
+            base = _find_base([*lately, *near], others, saved)
         if base is None or base == lately[0]:
             base, theirs = lately[0], saved
         else:
@@ -153,8 +153,7 @@ def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] 
     last = versions.last()
     if last is None or last == saved or _is_current(saved, last):
         return None
-    own, forked = versions.known_for(path.parent.name)
-    base = _find_base(own, saved, forked)
+    base = _find_base(*versions.known_for(path.parent.name), saved)
     if base is None or base == last or _is_cut_down(saved, last, base):
         return None
     if was_latest(path, saved):
@@ -342,21 +341,14 @@ def _merge_save(base: bytes, current: bytes, theirs: bytes) -> tuple[bytes, bool
 # -- which version a save was made from ----------------------------------------------------------
 
 
-def _find_base(
-    versions: Sequence[bytes], theirs: bytes, forked: Sequence[bytes] = ()
-) -> bytes | None:
-    """The version that a save was made from, of `versions`, the newest first.
+def _find_base(near: Sequence[bytes], others: Sequence[bytes], theirs: bytes) -> bytes | None:
+    """The version that a save was made from; `near`, `others` as in `Versions.known_for`.
 
     Nobody edits the record, so it is the newest one with the same record: what the editor saved
-    last, or read. Where an editor had the ticket open when it left, and it came back, that is one
-    of those that were `forked` there, if the save differs less from it. Where none has the record
-    it is the one with the fewest changes.
+    last, or read. Where none has the record it is the one with the fewest changes.
     """
-    newest = [same[0] for line in (versions, forked) if (same := _of_record(line, theirs))]
-    if newest:
-        # of two that are as near, the longer one has more in common with it
-        return min(newest, key=lambda version: (_distance(version, theirs), -len(version)))
-    return _most_alike([*versions, *forked], theirs)
+    same = _of_record(near, theirs) or _of_record(others, theirs)
+    return same[0] if same else _most_alike([*near, *others], theirs)
 
 
 def _find_base_of_fork(versions: Sequence[bytes], theirs: bytes) -> bytes | None:

@@ -61,8 +61,8 @@ class Versions:
 
     def _earlier(
         self, wanted: Callable[[str, bool], bool], here: str
-    ) -> Iterator[tuple[bytes, bool, bytes]]:
-        """(stamp, forked, text) of those that were replaced, the newest first.
+    ) -> Iterator[tuple[bytes, str, bytes]]:
+        """(stamp, folder, text) of those that were replaced, the newest first.
 
         `wanted`: by the folder, "" for what the conductor wrote itself, and whether it was forked.
         """
@@ -79,7 +79,7 @@ class Versions:
                     continue
                 if wanted(folder, forked):
                     with contextlib.suppress(FileNotFoundError):
-                        yield stamp.encode(), forked, (self.folder / name).read_bytes()
+                        yield stamp.encode(), folder, (self.folder / name).read_bytes()
 
     def trim(self) -> None:
         """Remove the oldest versions beyond `KEPT`."""
@@ -97,17 +97,21 @@ class Versions:
         return [text for _, text in self._known(here)]
 
     def known_for(self, here: str) -> tuple[list[bytes], list[bytes]]:
-        """What a save in the ticket's folder may be made from: its own, and what forked there."""
-        known = self._known(here, everywhere=False)
-        return [v for forked, v in known if not forked], [v for forked, v in known if forked]
+        """What a save where the ticket is may be made from, the newest first.
 
-    def _known(self, here: str, *, everywhere: bool = True) -> list[tuple[bool, bytes]]:
+        First what lay there, or was written by the conductor; then what lay elsewhere as the
+        ticket was there.
+        """
+        known = [(folder in ("", here), v) for folder, v in self._known(here, everywhere=False)]
+        return [v for is_near, v in known if is_near], [v for is_near, v in known if not is_near]
+
+    def _known(self, here: str, *, everywhere: bool = True) -> list[tuple[str, bytes]]:
         written = self._last_files()
         # between the last two that were written a person may have saved
-        others = [(stamp, False, text) for stamp, _, text in written[1:]]
+        others = [(stamp, "", text) for stamp, _, text in written[1:]]
         others += self._earlier(lambda at, forked: not forked or everywhere or at == here, here)
         others.sort(key=lambda other: other[0], reverse=True)
-        return [(False, text) for _, _, text in written[:1]] + [(f, text) for _, f, text in others]
+        return [("", text) for _, _, text in written[:1]] + [(at, text) for _, at, text in others]
 
     def _names(self) -> list[str]:
         names = os.listdir(self._place)  # noqa: PTH208 - called often, and paths are slow

@@ -483,7 +483,7 @@ def test_what_was_saved_right_before_a_move_is_what_a_save_at_the_old_path_is_ma
     assert "\nfirst" not in text
 
 
-def test_of_two_versions_that_are_as_near_the_one_with_more_in_common_is_the_base(
+def test_of_two_versions_with_its_record_the_newest_that_lay_there_is_the_base(
     tmp_path: Path,
 ) -> None:
     (tmp_path / ".orchestrate").mkdir()

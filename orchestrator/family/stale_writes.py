@@ -83,8 +83,8 @@ def replace_options(root: Path, path: Path, take_status: bool = True) -> Replace
     def rebase(lately: Sequence[bytes], saved: bytes, writing: bytes) -> Rebased:
         base = None
         if not _is_current(saved, lately[0]):
-            near, others = versions.known_for(path.parent.name)
-            base = _find_base([*lately, *near], others, saved)
+            known = versions.known_for(path.parent.name)
+            base = _find_base([*lately, *known], saved)
         if base is None or base == lately[0]:
             base, theirs = lately[0], saved
         else:
@@ -153,7 +153,7 @@ def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] 
     last = versions.last()
     if last is None or last == saved or _is_current(saved, last):
         return None
-    base = _find_base(*versions.known_for(path.parent.name), saved)
+    base = _find_base(versions.known_for(path.parent.name), saved)
     if base is None or base == last or _is_cut_down(saved, last, base):
         return None
     if was_latest(path, saved):
@@ -341,14 +341,14 @@ def _merge_save(base: bytes, current: bytes, theirs: bytes) -> tuple[bytes, bool
 # -- which version a save was made from ----------------------------------------------------------
 
 
-def _find_base(near: Sequence[bytes], others: Sequence[bytes], theirs: bytes) -> bytes | None:
-    """The version that a save was made from; `near`, `others` as in `Versions.known_for`.
+def _find_base(versions: Sequence[bytes], theirs: bytes) -> bytes | None:
+    """The version that a save was made from, of `versions`, the newest first.
 
     Nobody edits the record, so it is the newest one with the same record: what the editor saved
     last, or read. Where none has the record it is the one with the fewest changes.
     """
-    same = _of_record(near, theirs) or _of_record(others, theirs)
-    return same[0] if same else _most_alike([*near, *others], theirs)
+    same = _of_record(versions, theirs)
+    return same[0] if same else _most_alike(versions, theirs)
 
 
 def _find_base_of_fork(versions: Sequence[bytes], theirs: bytes) -> bytes | None:

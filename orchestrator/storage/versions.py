@@ -57,12 +57,12 @@ class Versions:
 
         `here`: where the ticket is.
         """
-        return (text for _, _, text in self._earlier(lambda folder, _: folder == at, here))
+        return (text for _, text in self._earlier(lambda folder, _: folder == at, here))
 
     def _earlier(
         self, wanted: Callable[[str, bool], bool], here: str
-    ) -> Iterator[tuple[bytes, str, bytes]]:
-        """(stamp, folder, text) of those that were replaced, the newest first.
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """(stamp, text) of those that were replaced, the newest first.
 
         `wanted`: by the folder, "" for what the conductor wrote itself, and whether it was forked.
         """
@@ -79,7 +79,7 @@ class Versions:
                     continue
                 if wanted(folder, forked):
                     with contextlib.suppress(FileNotFoundError):
-                        yield stamp.encode(), folder, (self.folder / name).read_bytes()
+                        yield stamp.encode(), (self.folder / name).read_bytes()
 
     def trim(self) -> None:
         """Remove the oldest versions beyond `KEPT`."""
@@ -94,24 +94,19 @@ class Versions:
 
     def known(self, here: str = "") -> list[bytes]:
         """What was written last, and the others, the newest first. `here`: where the ticket is."""
-        return [text for _, text in self._known(here)]
+        return self._known(here)
 
-    def known_for(self, here: str) -> tuple[list[bytes], list[bytes]]:
-        """What a save where the ticket is may be made from, the newest first.
+    def known_for(self, here: str) -> list[bytes]:
+        """As `known`, without what was forked elsewhere: what a save there may be made from."""
+        return self._known(here, everywhere=False)
 
-        First what lay there, or was written by the conductor; then what lay elsewhere as the
-        ticket was there.
-        """
-        known = [(folder in ("", here), v) for folder, v in self._known(here, everywhere=False)]
-        return [v for is_near, v in known if is_near], [v for is_near, v in known if not is_near]
-
-    def _known(self, here: str, *, everywhere: bool = True) -> list[tuple[str, bytes]]:
+    def _known(self, here: str, *, everywhere: bool = True) -> list[bytes]:
         written = self._last_files()
         # between the last two that were written a person may have saved
-        others = [(stamp, "", text) for stamp, _, text in written[1:]]
+        others = [(stamp, text) for stamp, _, text in written[1:]]
         others += self._earlier(lambda at, forked: not forked or everywhere or at == here, here)
         others.sort(key=lambda other: other[0], reverse=True)
-        return [("", text) for _, _, text in written[:1]] + [(at, text) for _, at, text in others]
+        return [*(text for _, _, text in written[:1]), *(text for _, text in others)]
 
     def _names(self) -> list[str]:
         names = os.listdir(self._place)  # noqa: PTH208 - called often, and paths are slow

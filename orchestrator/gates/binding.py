@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.gates.checks import Check, Phase
 from orchestrator.gates.evidence import find_evidence
 from orchestrator.gates.wording import TIED, normalize, present_tense, strip_labels
+from orchestrator.markdown.prohibitions import reverses
 
 if TYPE_CHECKING:
     from orchestrator.gates.proof_cache import ProofCache
@@ -60,6 +61,8 @@ class Binding:
     beside: bool = False
 
 
+#: what is between them is no word of a line above a list
+_QUOTES = frozenset("`\"“”'")
 #: claim → (number of a check, place of its pattern, words of the parameters) of those that fit
 _Fits = dict[str, list[tuple[int, int, dict[str, str]]]]
 
@@ -109,6 +112,10 @@ class Binder:
 
     def _bind_statement(self, statement: str) -> tuple[Binding, ...]:
         text = normalize(statement)
+        lead, _, rest = text.partition(": ")
+        if rest and not set(lead) & _QUOTES and reverses(f"{lead}:"):
+            problem = f"“{lead}:” changes what follows it: say it in one sentence"
+            return (Binding(text, None, problem=problem),)
         bound = self._bind_named(text) or self._bind(text)
         # what looks like a label may be a word: `WO-7: …` is tried as it is written first
         unbound = len(text) <= LONGEST_CLAIM and any(claim.check is None for claim in bound)

@@ -259,12 +259,11 @@ def _segments(content: str) -> Iterator[tuple[int, str, bool]]:
 
 
 def _point_starts(lines: Sequence[str]) -> set[int]:
-    """The lines of a paragraph that begin a point of a list that markdown does not know."""
-    first = next((n for n, line in enumerate(lines) if mark_of(line)[0]), None)
-    if first is None or (first and not lines[first - 1].rstrip(" *_").endswith(":")):
-        # without marks, below nothing but a keyword
-        words = lines[0].strip(" *_")
-        first = 1 if _KEYWORD.fullmatch(words) and words.endswith(":") and lines[1:] else None
-    if first is None or not is_list(lines[first:]):
+    """The lines below a keyword that begin a point of a list that markdown does not know.
+
+    Elsewhere a paragraph stays whole: what its first line says is part of its points.
+    """
+    head = lines[0].strip(" *_")
+    if not lines[1:] or not _KEYWORD.fullmatch(head) or not head.endswith(":"):
         return set()
-    return {first + offset for offset, _ in points(lines[first:])}
+    return {1 + offset for offset, _ in points(lines[1:])} if is_list(lines[1:]) else set()

@@ -13,17 +13,22 @@ _MARKS = re.compile(
     r"|(?P<bracket>(?:[a-zA-Z]|[ivx]{2,4})\)[ \t]+)"
     r"|(?P<letter>(?:[a-zA-Z]|[ivx]{2,4})\.[ \t]+)"
     r"|(?P<colon>\d{1,3}[ \t]*:[ \t]+)"
-    r"|(?P<id>(?:AC|REQ|CRIT|DOD|TC)[-_ ]?\d{1,3}(?:[ \t]*[:.)–—][ \t]*|[ \t]+-?[ \t]*))(?=\S))"
+    r"|(?P<id>(?:AC|REQ|CRIT|DOD|TC)[-_ ]?\d{1,3}"
+    r"(?:[ \t]?[:)–—]|\.(?!\d)|[ \t]-(?=[ \t])|(?=[ \t]))[ \t]*)(?!\Z))"
 )
 #: a family whose single line is a list of one: nothing else begins so
-_SURE = frozenset({"bullet", "enclosed", "id"})
+_SURE = frozenset({"bullet", "enclosed"})
+#: what no sentence has at the beginning of a line
+_BULLETS = frozenset("•◦▪▸▹‣●○■□➢➤")
 #: as wide as no page that is wrapped: a break before it is meant
 _WIDTH = 60
 #: how a line ends that goes on
 _GOES_ON = re.compile(
     r"(?:[,:(/&+-]|\b(?:an?|the|of|to|in|on|for|with|and|or|by|from|that|which|whose|is|are|was|be"
     r"|must|shall|should|will|can|may|has|have|not|as|at|if|when|where|than|into|its|no|only|all"
-    r"|each|every|und|oder|der|die|das|ein|eine|mit|von|zu|ist|sind))\Z",
+    r"|each|every|unless|until|after|before|while|without|except|but|neither|either|nor|never"
+    r"|alternatively|instead|because|since|so|provided|once|else|though|whenever|does|given|assuming|writes?|makes?|creates?|says?|shows?|prints?"
+    r"|und|oder|der|die|das|ein|eine|mit|von|zu|ist|sind))\Z",
     re.IGNORECASE,
 )
 
@@ -43,7 +48,7 @@ def points(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
 
     The whole paragraph if it is no list. Lines are as written, with the spaces at their ends.
     """
-    starts = [0, *(n for n in range(1, len(lines)) if _begins(lines, n))]
+    starts = [0, *_starts(lines)]
     for start, end in pairwise([*starts, len(lines)]):
         first = lines[start]
         family, rest = mark_of(first)
@@ -54,25 +59,27 @@ def points(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 def is_list(lines: Sequence[str]) -> bool:
     """Whether a paragraph's lines are such a list, if only of one point."""
-    family, _ = mark_of(lines[0])
-    return _is_sure(family) or any(_begins(lines, n) for n in range(1, len(lines)))
+    return _is_sure(mark_of(lines[0])[0]) or bool(_starts(lines))
 
 
 def _is_sure(family: str) -> bool:
     return len(family) == 1 or family in _SURE
 
 
-def _begins(lines: Sequence[str], at: int) -> bool:
-    """Whether a line of a paragraph begins another point."""
-    before, line = lines[at - 1], lines[at].strip()
-    marked = next((n for n in range(at + 1) if mark_of(lines[n])[0]), None)
-    if marked is not None and (not marked or lines[marked - 1].rstrip().endswith(":")):
-        return mark_of(line)[0] == mark_of(lines[marked])[0]
-    if line[:1].islower():
-        return False
-    if before.endswith(("  ", "\\")):
-        return True
-    return _are_parallel(lines)
+def _starts(lines: Sequence[str]) -> list[int]:
+    """The lines behind the first one that begin another point."""
+    families = [mark_of(line)[0] for line in lines]
+    marked = next((n for n, family in enumerate(families) if family), None)
+    if marked is not None:
+        above = lines[marked - 1].rstrip(" *_") if marked else ":"
+        if above.endswith(":") or (
+            families[marked] in _BULLETS and above.endswith((".", ";", "`"))
+        ):
+            return [n for n in range(max(marked, 1), len(lines)) if families[n] == families[marked]]
+    if any(line.rstrip(" \\*_").endswith(":") for line in lines[:-1]):
+        # what is below a colon is part of what it says
+        return []
+    return list(range(1, len(lines))) if _are_parallel(lines) else []
 
 
 def _are_parallel(lines: Sequence[str]) -> bool:
@@ -80,13 +87,14 @@ def _are_parallel(lines: Sequence[str]) -> bool:
     said = [line.strip() for line in lines]
     if len({_how_it_begins(line) for line in said}) != 1 or not _how_it_begins(said[0]):
         return False
-    breaks = ((a, b.split(None, 1)[0]) for a, b in pairwise(said))
     return all(" " in line for line in said) and all(
-        len(a) + 1 + len(word) <= _WIDTH and not _GOES_ON.search(a) for a, word in breaks
+        not _GOES_ON.search(line.rstrip(" \\"))
+        and (
+            written.endswith(("  ", "\\")) or len(line) + 1 + len(below.split(None, 1)[0]) <= _WIDTH
+        )
+        for written, (line, below) in zip(lines, pairwise(said), strict=False)
     )
 
 
 def _how_it_begins(line: str) -> str:
-    if line[:1].isupper():
-        return "word"
     return line[:1] if line[:1] in ("`", '"', "“", "'", "*", "_") else ""

@@ -78,11 +78,36 @@ def merge_lines(
         else:
             # more lines than there were are new ones, whichever of them was changed; a key stands
             # once
+            mine = _new(old, mine) if old else mine
             merged += [*_without_common(other, mine), *mine]
     text = b"".join(merged)
     if not ours.endswith((b"\n", b"\r")) and not theirs.endswith((b"\n", b"\r")):
         text = text.removesuffix(b"\n").removesuffix(b"\r")
+    heads = [_HEAD.match(version) for version in (ours, theirs, text)]
+    if all(map(_is_sound, heads[:2])) and not _is_sound(heads[2]):
+        # lines that are right by themselves may be no YAML together
+        side, head = (theirs, heads[1]) if prefer_theirs else (ours, heads[0])
+        if heads[2] is None or head is None:
+            return side, False
+        return head.group() + text[heads[2].end() :], False
     return text, clean
+
+
+_HEAD = re.compile(rb"---[ \t]*\r?\n(?P<keys>.*?^)---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def _is_sound(head: re.Match[bytes] | None) -> bool:
+    """Whether the frontmatter of a text is YAML that has each key once."""
+    if head is None:
+        return False
+    import yaml
+
+    keys = re.findall(rb"^([\w-]+):", head["keys"], re.MULTILINE)
+    try:
+        loaded = yaml.load(head["keys"], Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, ValueError):
+        return False
+    return len(keys) == len(set(keys)) and (loaded is None or isinstance(loaded, dict))
 
 
 def _whole_lines(data: bytes) -> list[bytes]:
@@ -90,6 +115,12 @@ def _whole_lines(data: bytes) -> list[bytes]:
     if lines and not lines[-1].endswith((b"\n", b"\r")):
         lines[-1] += b"\r\n" if b"\r\n" in data else b"\n"
     return lines
+
+
+def _new(old: Sequence[bytes], ours: Sequence[bytes]) -> list[bytes]:
+    """The lines that were not there."""
+    codes = difflib.SequenceMatcher(None, old, ours, autojunk=False).get_opcodes()
+    return [line for tag, _, _, j1, j2 in codes if tag != "equal" for line in ours[j1:j2]]
 
 
 def _united(

@@ -18,7 +18,12 @@ from orchestrator.markdown.body import MARK
 from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare
 from orchestrator.markdown.loose_lists import is_list, mark_of, points
-from orchestrator.markdown.prohibitions import forbids_otherwise, prohibition_in_line
+from orchestrator.markdown.prohibitions import (
+    forbids_otherwise,
+    prohibition_in_line,
+    title_turns,
+    turns,
+)
 from orchestrator.tickets.criteria_headings import (
     Headings,
     criterion_in_row,
@@ -129,6 +134,8 @@ class _Reader:
     places: list[_Place] = field(default_factory=list)
     #: line → level, text and the line after the heading
     heads: dict[int, tuple[int, str, int]] = field(default_factory=dict)
+    #: what changes the meaning of the points below it, and the columns before it (-1: a paragraph)
+    lead: tuple[str, int] = ("", -1)
     #: the lines that go on with a paragraph, whatever stands above them
     prose: set[int] = field(default_factory=set)
 
@@ -202,6 +209,7 @@ class _Reader:
         return None
 
     def _enter(self, level: int, text: str, demands: bool | None = None) -> None:
+        self.lead = ("", -1)
         self.places = [p for p in self.places if p.level < level]
         if demands is None:
             if self.headings.means_criteria(text):
@@ -209,6 +217,8 @@ class _Reader:
             elif self.headings.excludes(text):
                 demands = False
             else:
+                if title_turns(text):
+                    self.lead = (f"{text.rstrip(':')}:", -1)
                 demands = self.places[-1].demands if self.places else None
         self.places.append(_Place(level, text, demands, any(p.kept for p in self.places)))
 
@@ -268,7 +278,7 @@ class _Reader:
         if not is_item and self._place.demands and is_list(raw):
             said = [(at + offset, text) for offset, text in points(raw)]
             for (start, text), (after, _) in pairwise(said):
-                self._take(start, after, text, True, outside)
+                self._take(start, after, text, not text.endswith(":"), outside)
             start, text = said[-1]
             text, end = with_evidence(text, outside, end, indent_of(line))
             self._take(start, end, text, True, outside)
@@ -280,8 +290,11 @@ class _Reader:
 
     def _take(self, at: int, end: int, text: str, is_item: bool, outside: dict[int, str]) -> None:
         """The words of an item or a paragraph."""
-        if forbids := prohibition_in_line(outside[at]):
+        if forbids := prohibition_in_line(text):
+            self._leave_lead(outside[at], is_item)
             self._add(forbids, StatementKind.PROHIBITION, at)
+            if turns(forbids):
+                self.lead = (forbids, indent_of(outside[at]) if is_item else -1)
         elif self.headings.is_scenario(text):
             self._add(text, StatementKind.ACCEPTANCE, at)
         elif (rest := self.headings.after_keyword(text)) is None:
@@ -311,6 +324,7 @@ class _Reader:
         self, at: int, end: int, text: str, is_item: bool, outside: dict[int, str]
     ) -> None:
         """A list item or paragraph without a box."""
+        self._leave_lead(outside[at], is_item)
         place = self._place
         if place.level == body.LABEL_LEVEL:
             place.ended = place.ended or (
@@ -328,10 +342,20 @@ class _Reader:
             self._leave("line", _FORBIDS, at, text)
             return
         follows = next((outside[n] for n in range(end, end + 3) if outside.get(n, "").strip()), "")
+        text = text if text[-1:] not in "*_" or not turns(text) else text.strip("*_ ")
         if text.endswith(":") and len(text) < 60 and self.headings.resembles(text):
             self._enter(body.LABEL_LEVEL, text.rstrip(": "))
+            self.lead = (text, -1) if turns(text) else ("", -1)
             return
-        if text.endswith(":") and (_MARK.match(follows) or mark_of(follows)[0] or "|" in follows):
+        is_lead = _MARK.match(follows) or mark_of(follows)[0] or "|" in follows
+        if turns(text) and place.demands:
+            own = indent_of(outside[at]) if is_item else -1
+            if not is_lead or indent_of(follows) <= own:
+                # nothing is below it: it is said for itself
+                self._add(text, StatementKind.ACCEPTANCE, at)
+            self.lead = (text, own)
+            return
+        if text.endswith(":") and is_lead:
             return
         if place.demands:
             self._add(text, StatementKind.ACCEPTANCE, at)
@@ -350,6 +374,14 @@ class _Reader:
 
     def _take_box(self, box: body.Box) -> None:
         if not (text := box.text):
+            return
+        line = self.lines[box.line]
+        self._leave_lead(line, True)
+        if turns(text) and self._place.demands:
+            below = next(filter(str.strip, self.lines[box.below :]), "")
+            if not _MARK.match(below) or indent_of(below) <= indent_of(line):
+                self._add(text, StatementKind.ACCEPTANCE, box.line, box.ticked)
+            self.lead = (text, indent_of(line))
             return
         if _STRUCK.match(text):
             self._leave("box", "struck out", box.line, text)
@@ -398,8 +430,17 @@ class _Reader:
 
     # -- results -----------------------------------------------------------------------------
 
+    def _leave_lead(self, line: str, is_item: bool) -> None:
+        """Forget what changes the meaning of points, if a line is none of them."""
+        indent = indent_of(line)
+        if indent <= self.lead[1] or not (is_item or indent):
+            self.lead = ("", -1)
+
     def _add(self, text: str, kind: StatementKind, at: int, ticked: bool = False) -> None:
         group = self._place.text
+        if self.lead[0] and kind is StatementKind.ACCEPTANCE:
+            # it stays unproven until somebody says it of each
+            text = f"{self.lead[0]} {text}"
         self.found.append(
             Statement(text, kind, self.source, at + 1, group, ticked, ticket=self.ticket)
         )

@@ -11,6 +11,7 @@ from typing import Any
 from unicodedata import normalize
 
 from orchestrator.markdown.loose_lists import points
+from orchestrator.markdown.prohibitions import turns
 
 _WORDS: dict[str, Any] = tomllib.loads(
     files(__package__).joinpath("criteria.toml").read_text(encoding="utf-8")
@@ -183,8 +184,22 @@ def _texts_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
     elif isinstance(value, str):
         items = re.split(r"(?m)^[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+(?:\[[ xX]?\][ \t]*)?", value)
         if len(items) > 2:
-            yield from (item for item in items if item.strip())
+            parts = [" ".join(item.split()) for item in items]
         else:
             # the line ends of a block are its writer's
-            for paragraph in re.split(r"\n[ \t]*\n", value.strip("\n")):
-                yield from (text for _, text in points(paragraph.split("\n")))
+            paragraphs = re.split(r"\n[ \t]*\n", value.strip("\n"))
+            parts = [text for each in paragraphs for _, text in points(each.split("\n"))]
+        yield from _with_leads(parts)
+
+
+def _with_leads(said: Sequence[str]) -> Iterator[str]:
+    """Texts with the one above that changes what they say; alone where none follows it."""
+    lead = ""
+    for at, text in enumerate(said):
+        if turns(text):
+            lead = text
+            if at + 1 == len(said):
+                yield text
+        elif text:
+            lead = "" if text.endswith(":") else lead
+            yield f"{lead} {text}".strip()

@@ -92,6 +92,17 @@ def may_ask(text: str, agents: Sequence[str], *, is_title: bool = False) -> str:
     return asks_person(said, "may_ask")
 
 
+def lead_asks(lead: str, point: str, agents: Sequence[str]) -> str:
+    """What a line above a list and one of its points say together, if that asks a person; or "".
+
+    "Do not continue without:" and "approval of the client" say nothing by themselves.
+    """
+    if not _says("waits_for_points", lead):
+        return ""
+    said = f"{lead.strip(' :*_')} {point}"
+    return said if asks_person(said) or may_ask(said, agents) else ""
+
+
 def refers_back(words: str) -> bool:
     """Whether words speak of an approval that was given before: "After USER approves: …"."""
     return _says("refers_back", words)
@@ -192,7 +203,7 @@ _NO_PEOPLE = re.compile(
     r"|varchar|optional|nullable|json|git|list(?: of \w+)?)"
 )
 #: values of a key by which it asks for an approval, and names nobody
-YES = frozenset({"true", "yes", "on", "required", "mandatory", "human", "manual"})
+YES = frozenset({"true", "yes", "on", "required", "mandatory", "human", "manual", "always"})
 _BY_HAND = frozenset({"manual", "manually", "human", "by hand", "by a human", "by a person"})
 
 

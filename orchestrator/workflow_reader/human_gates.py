@@ -23,6 +23,7 @@ from orchestrator.workflow_reader.gate_words import (
     is_loud,
     is_personal,
     is_review,
+    lead_asks,
     may_ask,
     names_approvers,
     refers_back,
@@ -135,12 +136,26 @@ def _gates_among(pieces: Sequence[Piece], agents: Sequence[str]) -> Iterator[Unr
             is_code = piece.kind is Kind.FENCE
             is_title = piece.kind is Kind.HEADING
             said = line.strip() if is_code and is_loud(line) else ""
-            said = said if is_code else may_ask(line, agents, is_title=is_title)
+            # a list that markdown does not know is one paragraph with the line above it
+            words = re.sub(r":\s*[•◦▪▸‣●○]", " ", line)
+            said = said if is_code else may_ask(words, agents, is_title=is_title)
             if piece.kind in (Kind.PARAGRAPH, Kind.ITEM):
                 said = said or names_approvers(line, agents)
+            if piece.kind is Kind.ITEM and (lead := _lead_of(pieces, at)):
+                said = said or lead_asks(lead, line, agents)
             if said and n not in read:
                 cells = (line,) if piece.kind is Kind.TABLE else ()
                 yield UnreadGate(n, said[:90], last=piece.end, cells=cells, at=at)
+
+
+def _lead_of(pieces: Sequence[Piece], at: int) -> str:
+    """The line with a colon above the list that an item is in; "" if there is none."""
+    above = (
+        p for p in reversed(pieces[:at]) if p.kind is not Kind.ITEM or p.level < pieces[at].level
+    )
+    lead = next(above, None)
+    words = (Kind.PARAGRAPH, Kind.ITEM)
+    return lead.markdown if lead and lead.kind in words and lead.markdown.endswith(":") else ""
 
 
 def _names_file(piece: Piece) -> bool:

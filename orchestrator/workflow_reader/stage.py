@@ -17,7 +17,7 @@ from orchestrator.domain.workflow import (
     StatementKind,
 )
 from orchestrator.markdown.blocks import Kind, Piece
-from orchestrator.markdown.prohibitions import prohibition_in_sentence
+from orchestrator.markdown.prohibitions import prohibition_in_sentence, title_turns, turns
 from orchestrator.workflow_reader import ticket_mentions as tickets
 from orchestrator.workflow_reader import vocabulary as words
 from orchestrator.workflow_reader.deliverables import file_headed, files_made
@@ -97,10 +97,16 @@ class StageReader:
         self.mode_level = 0
         #: whether something was read in this mode
         self.mode_fed = False
+        #: what changes the meaning of the points below it
+        self.lead, self.lead_line, self.lead_level = "", 0, -1
 
     def read(self, pieces: Iterable[Piece]) -> StageDraft:
         """Fill the draft."""
+        lead = ""
         for piece in pieces:
+            if piece.box is None:
+                turned = turns(piece.said) or (not piece.text and title_turns(piece.label))
+                lead = piece.said.strip() if turned else ""
             if piece.kind is Kind.FENCE:
                 self._read_fence(piece)
             elif piece.kind is Kind.TABLE:
@@ -109,9 +115,11 @@ class StageReader:
                 self._read_heading(piece)
             elif piece.box is not None:
                 if piece.text:
-                    self._add_statement(piece.text, StatementKind.CHECKBOX, piece.line, piece.box)
+                    text = f"{lead} {piece.text}".strip()
+                    self._add_statement(text, StatementKind.CHECKBOX, piece.line, piece.box)
             elif not self._read_keyword(piece) and not self._read_below_keyword(piece):
                 self._read_instruction(piece)
+        self._leave_lead()
         return self.draft
 
     # -- blocks ------------------------------------------------------------------------------
@@ -162,23 +170,44 @@ class StageReader:
             rest = rest_after(pattern, piece)
             if rest is not None:
                 self._enter(mode, piece.level)
+                if turns(rest):
+                    self.lead, self.lead_line = rest, piece.line
                 if rest and not rest.endswith(":"):
                     self._take(rest, piece.line)
                     self.mode = Mode.INSTRUCTIONS
                 return True
         return False
 
+    def _leave_lead(self) -> None:
+        """Forget what changes the meaning of points; it is said for itself if none came."""
+        if self.lead and self.lead_line:
+            self._take(self.lead, self.lead_line)
+        self.lead, self.lead_line, self.lead_level = "", 0, -1
+
     def _enter(self, mode: Mode, level: int) -> None:
+        self._leave_lead()
         self.mode, self.mode_level, self.mode_fed = mode, level, False
 
     def _read_below_keyword(self, piece: Piece) -> bool:
         """What is below an empty "Done when:" line belongs to it."""
         below = piece.kind is Kind.ITEM and piece.level > self.mode_level
         first = piece.kind is Kind.PARAGRAPH and not self.mode_fed
-        if self.mode is Mode.INSTRUCTIONS or piece.label or not (below or first):
+        # a label of an item is a name of what it says; one of a paragraph heads something else
+        heads = piece.label and not (below and piece.text)
+        if self.mode is Mode.INSTRUCTIONS or heads or not (below or first):
+            self._leave_lead()
             self.mode = Mode.INSTRUCTIONS
             return False
-        self._take(piece.text, piece.line)
+        if piece.level <= self.lead_level:
+            self._leave_lead()
+        if turns(piece.text):
+            self._leave_lead()
+            self.lead, self.lead_line = piece.text, piece.line
+            self.lead_level = piece.level if piece.kind is Kind.ITEM else -1
+        else:
+            self._take(f"{self.lead} {piece.text}".strip(), piece.line)
+            # it is said with its points
+            self.lead_line = 0
         self.mode_fed = True
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -359,10 +360,11 @@ def test_the_pace_is_kept_over_pages_and_retries() -> None:
 def test_the_pace_holds_in_real_time() -> None:
     with replaying(TEN[:6]) as replay:
         client = Registry(RegistrySettings(base_url=replay.url, interval=0.1, page_size=2))
+        began = time.monotonic()
         fetched(client)
-    gaps = [b - a for a, b in zip(replay.times, replay.times[1:], strict=False)]
-    assert len(gaps) == 2
-    assert min(gaps) > 0.08
+        # a busy machine makes it longer, and nothing shorter
+        assert time.monotonic() - began >= 0.2
+    assert len(replay.times) == 3
 
 
 def test_the_stand_in_coerces_page_sizes_as_the_registry_does() -> None:

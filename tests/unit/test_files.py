@@ -342,8 +342,37 @@ def test_of_two_saves_the_lines_of_one_outlive_that_the_other_deletes(
 def test_of_two_saves_that_changed_a_line_what_one_added_to_it_stands() -> None:
     merged = merge_lines(b"a\nb\n", b"1\n2\n3\nb\n", b"4\nb\n", b"", True)
     assert merged == (b"4\n1\n2\n3\nb\n", True)
+    # what stood there, and the newest took out, is not back
+    merged = merge_lines(b"a\nb\n", b"a\n1\n2\n", b"3\n", b"", True)
+    assert merged == (b"3\n1\n2\n", True)
     merged = merge_lines(b"owner: A\n", b"owner: B\nnote: x\n", b"owner: C\n", b"", True)
     assert merged == (b"owner: C\n", False)
+
+
+@pytest.mark.parametrize("newest", [False, True])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (b"status: open\nassignee: A\ntags:\n- a\n", b"status: open\nassignee: B\ntags:\n- a\n"),
+        (b"status: open\n", b"status: open\ntags:\n- a\n- b\n"),
+        (b"status: open\ntags: [a]\n", b"status: open\ntags:\n- a\n- b\n"),
+        (b"status: done\nby: M\ntags:\n- a\n", b"by: T\nstatus: open\ntags:\n- a\n"),
+    ],
+)
+def test_merged_frontmatter_is_never_broken(ours: bytes, theirs: bytes, newest: bool) -> None:
+    base = b"---\nid: WO-1\nstatus: open\ntags:\n- a\n---\n# T\n\none\n"
+    one = base.replace(b"status: open\ntags:\n- a\n", ours).replace(b"# T", b"# A title")
+    other = base.replace(b"status: open\ntags:\n- a\n", theirs) + b"two\n"
+    merged, clean = merge_lines(base, one, other, b"", newest)
+    head = (other if newest else one).split(b"---\n")[1]
+    assert merged == b"---\n" + head + b"---\n# A title\n\none\ntwo\n"
+    assert not clean
+
+
+def test_two_that_both_add_frontmatter_get_that_of_one() -> None:
+    one, other = b"---\nstatus: a\n---\n# T\n", b"---\nstatus: b\n---\n# T\nmore\n"
+    assert merge_lines(b"# T\n", one, other) == (one, False)
+    assert merge_lines(b"# T\n", one, other, b"", True) == (other, False)
 
 
 def test_of_two_saves_that_changed_a_line_the_newest_stands() -> None:

@@ -480,6 +480,34 @@ def test_whoever_owns_a_gate_opens_it(title: str, name: str) -> None:
     assert found(f"| {title} | Owner | Status |\n|---|---|---|\n| G1 | {name} | open |\n") == [12]
 
 
+@pytest.mark.parametrize(
+    ("lead", "points"),
+    [
+        ("Do not continue without:", "approval of the client"),
+        ("Blocked until:", "the client confirms"),
+        ("Get the following before going on:", "Maya's ok"),
+        ("Wait for:", "Maya"),
+        ("Needs:", "sign-off of legal"),
+    ],
+)
+@pytest.mark.parametrize("mark", ["- ", "1. ", "• "])
+def test_a_line_and_the_points_below_it_may_ask_together(lead: str, points: str, mark: str) -> None:
+    gap = "\n" if mark == "• " else "\n\n"
+    assert found(inside=f"{lead}{gap}{mark}{points}\n")
+
+
+@pytest.mark.parametrize(
+    ("lead", "point"),
+    [
+        ("Write before you go on:", "`a.txt` with the rows"),
+        ("Needs:", "`b.csv` of the importer"),
+        ("Wait for:", "the build"),
+    ],
+)
+def test_other_lines_and_points_do_not(lead: str, point: str) -> None:
+    assert found(inside=f"{lead}\n\n- {point}\n") == []
+
+
 NAMES_APPROVERS = (
     "Reviewers: Maya and Tom",
     "approved_by: maya",
@@ -501,6 +529,20 @@ NAMES_APPROVERS = (
     "when: manual",
     "pause: true",
     "pause_before: human",
+    "client_approval: required",
+    "clientApproval: true",
+    "legal_signoff: true",
+    "qa_signoff: Maya",
+    "approval_gate: true",
+    "approvals_before_merge: 1",
+    "approval_required_from: [Maya]",
+    "to_be_approved_by: Maya",
+    "signed_off_by: Maya",
+    "decision_by: Maya",
+    "require_approval: always",
+    "required_approving_review_count: 1",
+    "four_eyes: true",
+    "needs_human: true",
 )
 NAMES_NOBODY = (
     "Reviewer: INSPECTOR",
@@ -520,6 +562,8 @@ NAMES_NOBODY = (
     "min_reviews: 5 per product",
     "review_count: int",
     "pause: 30s",
+    "client_approval: false",
+    "decision_by: text",
     "mode: dark",
     "block: main",
     "`approver = 'Maya'` is a default.",

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from orchestrator.markdown.loose_lists import is_list, points
 from orchestrator.tickets.criteria import read_criteria
 from orchestrator.tickets.criteria_headings import criteria_in_keys
+from orchestrator.workflow_reader.human_gates import unread_gates
+from orchestrator.workflow_reader.outline import read_outline
 from orchestrator.workflow_reader.parser import read_workflow_text
 
 LISTS = (
@@ -39,6 +41,14 @@ PROSE = (
     "It ends here  \nand goes on.",
     "A. Smith wrote it.",
     "Rows are read\na) never twice.",
+    "AC-1 and AC-2 are dropped.",
+    "REQ-12 must hold",
+    "`a` does not exist unless\n`b` exists",
+    "`a` exists  \nOR  \n`b` exists",
+    "Given a room  \nWhen it is booked  \nThen it is taken",
+    "The tool reads from Python\nPackage Index and writes a file",
+    "None of these may exist:\n`a` exists  \n`b` exists",
+    "A file\n– which is big – exists.",
 )
 
 
@@ -94,10 +104,31 @@ def test_each_point_below_done_when_is_a_statement_of_a_stage(text: str, head: s
     assert said == [("`a` exists", 7), ("`b` exists", 8)]
 
 
-def test_points_of_instructions_name_their_files() -> None:
-    flow = "# F\n\n## STAGE 1: BUILDER — Build\nDo this:\n• Write `a.txt`.\n• Write `b.txt`.\n"
+def test_a_paragraph_of_instructions_stays_whole() -> None:
+    text = "Do not continue without:\n• approval of the client\n• Maya's ok"
+    flow = (
+        f"# F\n\n## STAGE 1: BUILDER — Build\nWrite `a`.\n\n{text}\n\n## STAGE 2: SOOP — B\nDo.\n"
+    )
+    assert [gate.line for gate in unread_gates(read_outline(flow, "w.md"))] == [6]
+    flow = "# F\n\n## STAGE 1: BUILDER — Build\nWrite:\n• `a.txt`\n• `b.txt`\n"
     (stage,) = read_workflow_text(flow, Path("w.md")).stages
-    assert [(d.path, d.line) for d in stage.deliverables] == [("a.txt", 5), ("b.txt", 6)]
+    assert [d.path for d in stage.deliverables] == ["a.txt", "b.txt"]
+
+
+def test_a_prohibition_in_a_list_is_one() -> None:
+    text = "## Criteria\n\n• `a` exists\n• Do not touch `b`\n• `c` exists\n"
+    found = read_criteria(
+        text.splitlines(keepends=True), 0, source="a.md", ticket="WO-1"
+    ).statements
+    assert [(s.text, s.kind.value) for s in found] == [
+        ("`a` exists", "acceptance"),
+        ("Do not touch `b`", "prohibition"),
+        ("`c` exists", "acceptance"),
+    ]
+    # and one that is wrapped is whole
+    text = "## Criteria\n\n- Do not touch `a`\n  or `b`\n"
+    (said,) = read_criteria(text.splitlines(keepends=True), 0, source="a", ticket="WO-1").statements
+    assert said.text == "Do not touch `a` or `b`"
 
 
 _LINE = st.lists(st.sampled_from(["word ", "Word ", "`x` ", "• ", "a) ", "(1) ", "\\", ","]))

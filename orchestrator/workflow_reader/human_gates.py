@@ -125,7 +125,7 @@ def _gates_among(pieces: Sequence[Piece], agents: Sequence[str]) -> Iterator[Unr
     gates = tuple(gates_in(pieces))
     read = {n for gate in gates for n in range(gate.line, max(gate.line, gate.last) + 1)}
     yield from gates
-    for at, piece in enumerate(pieces):
+    for at, (piece, lead) in enumerate(zip(pieces, _leads_of(pieces), strict=True)):
         lines = [(piece.line, piece.markdown or piece.text)]
         if piece.kind is Kind.FENCE:
             lines = [(n, line) for n, line in enumerate(piece.text.split("\n"), piece.line + 1)]
@@ -141,21 +141,27 @@ def _gates_among(pieces: Sequence[Piece], agents: Sequence[str]) -> Iterator[Unr
             said = said if is_code else may_ask(words, agents, is_title=is_title)
             if piece.kind in (Kind.PARAGRAPH, Kind.ITEM):
                 said = said or names_approvers(line, agents)
-            if piece.kind is Kind.ITEM and (lead := _lead_of(pieces, at)):
-                said = said or lead_asks(lead, line, agents)
+            said = said or (lead_asks(lead, line, agents) if lead else "")
             if said and n not in read:
                 cells = (line,) if piece.kind is Kind.TABLE else ()
                 yield UnreadGate(n, said[:90], last=piece.end, cells=cells, at=at)
 
 
-def _lead_of(pieces: Sequence[Piece], at: int) -> str:
-    """The line with a colon above the list that an item is in; "" if there is none."""
-    above = (
-        p for p in reversed(pieces[:at]) if p.kind is not Kind.ITEM or p.level < pieces[at].level
-    )
-    lead = next(above, None)
-    words = (Kind.PARAGRAPH, Kind.ITEM)
-    return lead.markdown if lead and lead.kind in words and lead.markdown.endswith(":") else ""
+def _leads_of(pieces: Sequence[Piece]) -> Iterator[str]:
+    """For each piece the line with a colon above the list that it is in; "" if there is none."""
+    above = list[Piece]()
+    for piece in pieces:
+        if piece.kind is not Kind.ITEM:
+            above = [piece]
+            yield ""
+            continue
+        while above and above[-1].kind is Kind.ITEM and above[-1].level >= piece.level:
+            above.pop()
+        lead = above[-1] if above else None
+        words = (Kind.PARAGRAPH, Kind.ITEM)
+        is_lead = lead is not None and lead.kind in words and lead.markdown.endswith(":")
+        yield lead.markdown if lead and is_lead else ""
+        above.append(piece)
 
 
 def _names_file(piece: Piece) -> bool:

@@ -126,6 +126,7 @@ class StageReader:
 
     def _read_fence(self, piece: Piece) -> None:
         """A block of code; it specifies the last open deliverable that it fits."""
+        self._leave_lead()
         self.mode = Mode.INSTRUCTIONS
         block = Block(piece.language, piece.text, piece.line)
         self.draft.blocks.append(block)
@@ -153,6 +154,7 @@ class StageReader:
                     self._add_deliverable(path, "deliver", row.line, " | ".join(row.cells), 0)
 
     def _read_heading(self, piece: Piece) -> None:
+        self._leave_lead()
         self.mode, self.group = Mode.INSTRUCTIONS, words.plain(piece.text).rstrip(":")
         self.splitting = tickets.mentions_split(self.group)
         if not _DESCRIBES.search(self.group):
@@ -172,7 +174,7 @@ class StageReader:
                 self._enter(mode, piece.level)
                 if turns(rest):
                     self.lead, self.lead_line = rest, piece.line
-                if rest and not rest.endswith(":"):
+                elif rest and not rest.endswith(":"):
                     self._take(rest, piece.line)
                     self.mode = Mode.INSTRUCTIONS
                 return True

@@ -115,6 +115,13 @@ def test_a_line_that_turns_is_said_for_itself_where_no_point_is_below() -> None:
     flow = f"# F\n\n## STAGE 1: BUILDER — Build\nDo it.\n\nDone when:\n- {said}\n- `a` exists\n"
     (stage,) = read_workflow_text(flow, Path("w.md")).stages
     assert [statement.text for statement in stage.statements] == [said, "`a` exists"]
+    # also where code follows
+    flow = (
+        f"# F\n\n## STAGE 1: BUILDER — Build\nDo it.\n\nDone when:\n- {said}\n\n  ```\n  x\n  ```\n"
+    )
+    (stage,) = read_workflow_text(flow, Path("w.md")).stages
+    assert [statement.text for statement in stage.statements] == [said]
+    assert stage.on_pass == ""
     found = criteria_in_keys({"acceptance_criteria": f"- `a` exists\n- `b` exists\n- {said}\n"})
     assert [text for _, text in found] == ["`a` exists", "`b` exists", said]
 

@@ -27,7 +27,8 @@ _GOES_ON = re.compile(
     r"(?:[,:(/&+-]|\b(?:an?|the|of|to|in|on|for|with|and|or|by|from|that|which|whose|is|are|was|be"
     r"|must|shall|should|will|can|may|has|have|not|as|at|if|when|where|than|into|its|no|only|all"
     r"|each|every|unless|until|after|before|while|without|except|but|neither|either|nor|never"
-    r"|alternatively|instead|because|since|so|provided|once|else|though|whenever|does|given|assuming|writes?|makes?|creates?|says?|shows?|prints?"
+    r"|alternatively|instead|because|since|so|provided|once|else|though|whenever|does|given"
+    r"|assuming|writes?|makes?|creates?|says?|shows?|prints?"
     r"|und|oder|der|die|das|ein|eine|mit|von|zu|ist|sind))\Z",
     re.IGNORECASE,
 )

@@ -105,7 +105,7 @@ def _is_sound(head: re.Match[bytes] | None) -> bool:
     keys = re.findall(rb"^([\w-]+):", head["keys"], re.MULTILINE)
     try:
         loaded = yaml.load(head["keys"], Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return False
     return len(keys) == len(set(keys)) and (loaded is None or isinstance(loaded, dict))
 

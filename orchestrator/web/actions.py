@@ -140,6 +140,7 @@ async def answer_several(request: Request) -> Response:
     site = site_of(request)
     form = await read_form(request)
     visitor = approver(request, form)
+    taken: list[str] = []
     refused: list[tuple[str, OrchestrateError]] = []
     if not form.getlist("question"):
         raise UsageError("nothing is ticked")
@@ -152,9 +153,12 @@ async def answer_several(request: Request) -> Response:
                 raise UsageError(f"{family} is to be answered by itself: read its question")
             given = Answer(AnswerVerb.APPROVED, via="web", by=visitor.name, digest=digest)
             await _in_thread(partial(site.act, partial(Conductor.answer, id=family, answer=given)))
-            site.go_on(family)
+            taken.append(family)
         except OrchestrateError as exc:
             refused.append((family, exc))
+    # not before all are taken: what one family makes may be covered by another one's question
+    for family in taken:
+        site.go_on(family)
     if refused:
         return decide_page(request, refused, 409)
     return RedirectResponse("/", 303)

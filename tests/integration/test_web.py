@@ -111,7 +111,9 @@ def test_a_send_back_needs_words_and_gives_them_to_the_maker(browser: Browser) -
     assert browser.work.soop.jobs[0].words == words
 
 
-def test_several_plain_questions_are_approved_each_by_its_digest(browser: Browser) -> None:
+def test_several_plain_questions_are_approved_each_by_its_digest(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = browser.work.root
     ticket = TICKET.replace("WO-512", "WO-513").replace("two-files", "more")
     (root / "_WORK_ORDERS/00_INBOX/WO-513_More.md").write_text(ticket, encoding="utf-8")
@@ -125,7 +127,17 @@ def test_several_plain_questions_are_approved_each_by_its_digest(browser: Browse
     chosen = [f"{q.family}:{q.digest}" for q in questions]
     wrong = browser.post("/answer", {**form, "question": [f"{chosen[0]}0"]})
     assert (wrong.status_code, browser.work.builder.jobs) == (409, [])
+    open_at_start: list[int] = []
+    go_on = browser.site.go_on
+
+    def started(family: str) -> None:
+        open_at_start.append(len(browser.site.live.refresh().questions))
+        go_on(family)
+
+    monkeypatch.setattr(browser.site, "go_on", started)
     assert browser.post("/answer", {**form, "question": chosen}).status_code == 303
+    # the second question covers `out/second.txt`, which the first family makes
+    assert open_at_start[0] == 0
     browser.until(lambda: len(browser.work.builder.jobs) == 2)
 
 

@@ -8,7 +8,11 @@ from itertools import pairwise
 
 #: marks by family; a list has marks of one
 _MARKS = re.compile(
-    r"(?:(?P<bullet>[•◦▪▸▹‣●○■□➢➤→➔·–—])[ \t\u00a0]*(?=\S)"
+    r"(?:(?P<bullet>[•◦▪▸▹‣⁃∙●○■□➢➤→➔·–—−])[ \t\u00a0]*(?=\S)"
+    r"|(?P<circled>[\u2460-\u2473\u2776-\u277f\u278a-\u2793])[ \t]*(?=\S)"
+    r"|(?P<square>\[\d{1,3}\][ \t]+)"
+    r"|(?P<hash>\#\d{1,3}[.:)]?[ \t]+)"
+    r"|(?P<dash>\d{1,3}[ \t]*[-–—][ \t]+)"
     r"|(?P<enclosed>\((?:\d{1,3}|[a-zA-Z]|[ivx]{2,4})\)[ \t]+)"
     r"|(?P<bracket>(?:[a-zA-Z]|[ivx]{2,4})\)[ \t]+)"
     r"|(?P<letter>(?:[a-zA-Z]|[ivx]{2,4})\.[ \t]+)"
@@ -17,9 +21,11 @@ _MARKS = re.compile(
     r"(?:[ \t]?[:)–—]|\.(?!\d)|[ \t]-(?=[ \t])|(?=[ \t]))[ \t]*)(?!\Z))"
 )
 #: a family whose single line is a list of one: nothing else begins so
-_SURE = frozenset({"bullet", "enclosed"})
+_SURE = frozenset({"bullet", "enclosed", "circled"})
 #: what no sentence has at the beginning of a line
-_BULLETS = frozenset("•◦▪▸▹‣●○■□➢➤")
+_BULLETS = frozenset("•◦▪▸▹‣⁃∙●○■□➢➤")
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_BOX = re.compile(r"\[[ xX~-]?\][ \t]+")
 #: as wide as no page that is wrapped: a break before it is meant
 _WIDTH = 60
 #: how a line ends that goes on
@@ -55,7 +61,22 @@ def points(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
         family, rest = mark_of(first)
         is_mark = family and (len(starts) > 1 or _is_sure(family))
         parts = [rest if is_mark else first, *lines[start + 1 : end]]
-        yield start, " ".join(part.strip().removesuffix("\\").strip() for part in parts)
+        text = " ".join(part.strip().removesuffix("\\").strip() for part in parts)
+        yield start, _BOX.sub("", text, count=1) if is_mark and text[:1] == "[" else text
+
+
+def with_breaks(lines: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Lines broken where HTML breaks them, and the index of the line that each was in."""
+    parts = [(part, at) for at, line in enumerate(lines) for part in _broken(line)]
+    return [part for part, _ in parts], [at for _, at in parts]
+
+
+def _broken(line: str) -> list[str]:
+    if "<" not in line:
+        return [line]
+    *broken, last = _BREAK.split(line)
+    # a hard break, as markdown writes it
+    return [f"{part.rstrip()}  " for part in broken if part.strip()] + [last][: bool(last.strip())]
 
 
 def is_list(lines: Sequence[str]) -> bool:

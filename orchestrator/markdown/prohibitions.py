@@ -69,7 +69,8 @@ _SAYS_MORE = re.compile(
 _LONGEST = 300
 #: whatever it says before, all points below have to hold
 _ALL = re.compile(
-    r"\b(?:all|each|everything|both)\b(?: of)? (?:the (?:following|points)|th[eo]se|them|below)\b"
+    r"\b(?:all|each|everything|every (?:single )?one|both)\b(?: of)?"
+    r" (?:the (?:following|points)|th[eo]se|them|below)\b"
     r"|\bthe following (?:must |has to |have to |all )*(?:hold|apply|be true)\b"
     r"|\bif and only if\W*\Z",
     re.IGNORECASE,
@@ -77,7 +78,64 @@ _ALL = re.compile(
 _DENIES = re.compile(
     r"\b(?:none|never|wrong|false|untrue|fails?|not(?! \w+ until\b)|\w+n['’]t)\b", re.IGNORECASE
 )
-#: the same of a heading or label, where "not" and "if" may be part of a subject
+
+
+def _any_word(words: str) -> re.Pattern[str]:
+    """One of these words as a whole; `_` is a space."""
+    each = "|".join(words.split()).replace("_", r"\s+")
+    return re.compile(rf"\b(?:{each})\b", re.IGNORECASE)
+
+
+#: words that say so by themselves, where nothing but `_COMMON` words is beside them: "Remove",
+#: "Files to delete" and "Failure conditions", but not "Invalid input" or "Error handling"
+_TURNING = _any_word(
+    # what is wanted is the opposite
+    r"""fail\w* reject\w* unaccept\w* inaccept\w* abort\w* red_flags? block(?:er|ing|ed)?s?
+    halt\w* invalid illegal bad broken wrong\w* forbid\w* prohibit\w* ban(?:ned)?
+    disallow\w* bugs? defects? problems? symptoms? error_cases? stop\w* reopen\w*
+    wontfix wo?n['’]?t prevent\w* avoid\w* beware watch_out guard\w*_against
+    protect\w*_against danger\w* anti-?patterns? counter-?examples? opposite contrary
+    instead rather_than cancel\w*"""
+    # what is to go
+    r""" remov(?:e[ds]?|ing) delet(?:e[ds]?|ing) drop(?:s|ped|ping)? get(?:ting)?_rid undo(?:ne)?
+    reverte?d? eras(?:e[ds]?|ing) roll(?:ed|ing)?_back uninstall\w* turn(?:ed)?_off
+    disabl\w+ purged? retired? deprecat\w* supersed\w* replac\w+ moved_out
+    giv(?:en|e)_up missing absen\w+ gone lack\w* without vanish\w* disappear\w* no_more
+    free_of skip\w* (?:zero|0|nothing|no|not)(?=\s) excl\w+ except\w* unless obsolete
+    ignor\w+"""
+    # what was, or is thought of
+    r""" was were previous(?:ly)? former(?:ly)? current(?:ly)? actual(?:ly)? at_present today now
+    as[-\s]is old legacy known_(?:bugs|issues|problems|defects|errors) before examples?
+    samples? hypothetical\w* maybe perhaps possib\w+ ideas? wish\w* open_questions?
+    suggest\w+ propos\w+ could might bonus can_wait stretch extra_credit next_time
+    phase_two follow[-\s]?ups? to-?do later out_of_scope some\s?day parked icebox
+    de-?scoped time_permit\w* (?:if|when)_(?:there_is_)?time\w*"""
+    # one is enough
+    r""" any or either whichever at_(?:least|most) pick choose some alternat\w+"""
+    # in other languages
+    r""" ohne entfern\w* lösch\w* vorher früher bisher beispiele? supprim\w* avant sans exemples?
+    elimin\w* antes sin ejemplos? rimuov\w* prima senza"""
+)
+_COMMON = _any_word(
+    r"""the an? th[ei]se those this that following below here it its we you what which there to
+    of for from in on at with by and as when if until till then will would must should
+    shall can may do does be is are been has have had needs? needed required necessary
+    wanted allowed covered part cases? conditions? criteri(?:a|on) behaviou?rs? states?
+    results? situations? scenarios? reasons? signals? signs? items? things? stuff
+    points? one two list features? requirements? goals? scope files? code build doing
+    task ticket work done comes applies first permits? permitted acceptable included
+    also open out only answers lines?"""
+)
+#: such words with any others: "Tables to be dropped", "The check fails for"
+_ANYWHERE = re.compile(
+    r"\bto (?:be )?(?:remov|delet|drop|eras|purg|disabl|uninstall|revert|avoid|prevent)\w*(?=\W*$)"
+    r"|\b(?:must|should|may|shall) (?:not|never|no longer)\b"
+    r"|\b(?:fails?|failed|breaks?|rejects?|refuses?)\s+(?:when|if|for|on|with)\b"
+    r"|\bget(?:ting)? rid of\b|\bno more\b|\bmust (?:vanish|disappear)\b|\bwhichever\b"
+    r"|\bsteps to reproduce\b|\b(?:known|open) (?:bugs|issues|problems|defects)\b",
+    re.IGNORECASE,
+)
+#: a heading or label that begins so, where "not" and "if" may be part of a subject
 _TITLE_TURNS = re.compile(
     r"\W*(?:(?:(?:must|may|should|shall|will|can|do|does)\s*(?:not|n['’]t)|cannot|won['’]t"
     r"|(?:none|never|not|either|any|one|some|unless|only|if|optional(?:ly)?|forbidden|prohibited|banned"
@@ -88,7 +146,7 @@ _TITLE_TURNS = re.compile(
 
 def title_turns(title: str) -> bool:
     """Whether a heading or a label such as "Must not" changes what the points below it say."""
-    return _TITLE_TURNS.match(title) is not None
+    return _TITLE_TURNS.match(title) is not None or _turns_by_itself(title)
 
 
 def turns(lead: str) -> bool:
@@ -100,7 +158,18 @@ def reverses(lead: str) -> bool:
     """Whether what stands below such a line does not simply have to hold."""
     if len(lead) > _LONGEST or not _LEAD_END.search(lead):
         return False
-    return (_DENIES if _ALL.search(lead) else _TURNS).search(lead) is not None
+    if _ALL.search(lead):
+        return _DENIES.search(lead) is not None
+    if _TURNS.search(lead):
+        return True
+    return _turns_by_itself(lead)
+
+
+def _turns_by_itself(label: str) -> bool:
+    if _ANYWHERE.search(label):
+        return True
+    rest, turning = _TURNING.subn(" ", label)
+    return bool(turning) and not re.search(r"\w", _COMMON.sub(" ", rest))
 
 
 def forbids_otherwise(text: str) -> bool:

@@ -17,7 +17,7 @@ from orchestrator.markdown import body
 from orchestrator.markdown.body import MARK
 from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare
-from orchestrator.markdown.loose_lists import is_list, mark_of, points
+from orchestrator.markdown.loose_lists import is_list, mark_of, points, with_breaks
 from orchestrator.markdown.prohibitions import (
     forbids_otherwise,
     prohibition_in_line,
@@ -117,6 +117,11 @@ class _Place:
     ended: bool = False
     #: a label that is a list item
     of_item: bool = False
+    #: of a label that demands what is below it: its line, and how much was read before it
+    line: int = -1
+    read_before: int = 0
+    #: "None of these:", where the heading or one above it changes the meaning of what is below
+    turn: str = ""
 
 
 @dataclass
@@ -175,6 +180,7 @@ class _Reader:
                 at = box.below
             else:
                 at = self._read_line(at, outside)
+        self._leave_places()
         return Criteria(
             tuple(sorted(dict.fromkeys(self.found), key=lambda s: s.line)),
             tuple(self._describe_odd()),
@@ -209,18 +215,44 @@ class _Reader:
         return None
 
     def _enter(self, level: int, text: str, demands: bool | None = None) -> None:
-        self.lead = ("", -1)
-        self.places = [p for p in self.places if p.level < level]
+        self._leave_places(level)
+        self.lead, turn = ("", -1), ""
         if demands is None:
             if self.headings.means_criteria(text):
                 demands = True
             elif self.headings.excludes(text):
                 demands = False
             else:
-                if title_turns(text):
-                    self.lead = (f"{text.rstrip(':')}:", -1)
                 demands = self.places[-1].demands if self.places else None
-        self.places.append(_Place(level, text, demands, any(p.kept for p in self.places)))
+                turn = self.places[-1].turn if self.places else ""
+                if demands and title_turns(text):
+                    turn = f"{turn} {text.rstrip(':')}:".strip()
+        kept = any(p.kept for p in self.places)
+        self.places.append(_Place(level, text, demands, kept, turn=turn))
+
+    def _read_label(self, at: int, text: str, outside: dict[int, str]) -> int:
+        """A bold line: it heads what is below it, or is said for itself."""
+        if "`" in text and self._place.demands and not _heads_points(self._below(at + 1, outside)):
+            self._add(text, StatementKind.ACCEPTANCE, at)
+            return at + 1
+        self._enter(body.LABEL_LEVEL, text)
+        place = self._place
+        if place.demands and not self.headings.means_criteria(text):
+            place.line, place.read_before = at, len(self.found) + len(self.odd)
+        return at + 1
+
+    def _below(self, at: int, outside: dict[int, str]) -> str:
+        """The first line that says something, near a line."""
+        return next((outside[n] for n in range(at, at + 3) if outside.get(n, "").strip()), "")
+
+    def _leave_places(self, level: int = 0) -> None:
+        """Leave what is not above a heading of this level; a label with nothing below is told."""
+        left = next((n for n, p in enumerate(self.places) if p.level >= level), len(self.places))
+        for place in self.places[left:]:
+            if place.line < 0 or place.read_before < len(self.found) + len(self.odd):
+                continue
+            self._leave("line", "a label with nothing below it", place.line, place.text)
+        self.places = [p for p in self.places if p.level < level]
 
     def _enter_kept(self, at: int) -> None:
         """What follows was appended by an agent or the conductor: it is not a demand."""
@@ -249,8 +281,7 @@ class _Reader:
         """A line that is neither heading nor box; returns the line after what was read."""
         line = outside[at]
         if label := body.LABEL.match(line.strip()):
-            self._enter(body.LABEL_LEVEL, label["label"].strip())
-            return at + 1
+            return self._read_label(at, label["label"].strip(), outside)
         inner = _after(_MARK, line) if "*" in line or "_" in line else line
         if inner != line and (label := body.LABEL.match(inner.strip())):
             said = label["label"].strip()
@@ -275,8 +306,9 @@ class _Reader:
             end += 1
         raw = [_after(_QUOTE, line), *(_after(_QUOTE, outside[n]) for n in range(at + 1, end))]
         is_item = _MARK.match(raw[0]) is not None
-        if not is_item and self._place.demands and is_list(raw):
-            said = [(at + offset, text) for offset, text in points(raw)]
+        parts, numbers = with_breaks(raw) if not is_item and self._place.demands else ([], [])
+        if parts and is_list(parts):
+            said = [(at + numbers[n], text) for n, text in points(parts)]
             for (start, text), (after, _) in pairwise(said):
                 self._take(start, after, text, not text.endswith(":"), outside)
             start, text = said[-1]
@@ -300,6 +332,7 @@ class _Reader:
         elif (rest := self.headings.after_keyword(text)) is None:
             self._take_words(at, end, _after(_SIGN, text), is_item, outside)
         elif rest:
+            self._leave_lead(outside[at], is_item)
             self._add(rest, StatementKind.ACCEPTANCE, at)
         else:
             self._enter(body.LABEL_LEVEL, text.rstrip(": "))
@@ -341,19 +374,16 @@ class _Reader:
         if not place.demands and forbids_otherwise(text):
             self._leave("line", _FORBIDS, at, text)
             return
-        follows = next((outside[n] for n in range(end, end + 3) if outside.get(n, "").strip()), "")
+        follows = self._below(end, outside)
         text = text if text[-1:] not in "*_" or not turns(text) else text.strip("*_ ")
         if text.endswith(":") and len(text) < 60 and self.headings.resembles(text):
             self._enter(body.LABEL_LEVEL, text.rstrip(": "))
-            self.lead = (text, -1) if turns(text) else ("", -1)
+            if turns(text) and not title_turns(text):
+                self._place.turn = f"{self._place.turn} {text}".strip()
             return
-        is_lead = _MARK.match(follows) or mark_of(follows)[0] or "|" in follows
+        is_lead = _heads_points(follows)
         if turns(text) and place.demands:
-            own = indent_of(outside[at]) if is_item else -1
-            if not is_lead or indent_of(follows) <= own:
-                # nothing is below it: it is said for itself
-                self._add(text, StatementKind.ACCEPTANCE, at)
-            self.lead = (text, own)
+            self._take_lead(text, outside[at], is_item, follows, at)
             return
         if text.endswith(":") and is_lead:
             return
@@ -366,6 +396,18 @@ class _Reader:
         ):
             self._leave("line", _UNKNOWN, at, text)
 
+    def _take_lead(
+        self, text: str, line: str, is_item: bool, below: str, at: int, ticked: bool = False
+    ) -> None:
+        """A line that changes what the points below it say, or that is said for itself."""
+        own = indent_of(line) if is_item else -1
+        if not _heads_points(below) or indent_of(below) <= own:
+            # nothing is below it
+            self._add(text, StatementKind.ACCEPTANCE, at, ticked)
+            # but a colon leads to something: the points beside it
+            own -= is_item and text.endswith(":")
+        self.lead = (text, own)
+
     def _has_items(self, at: int) -> bool:
         """Whether a section has items: then its paragraphs say what they are about."""
         first = max((n for n in self.heads if n < at), default=self.start)
@@ -377,11 +419,10 @@ class _Reader:
             return
         line = self.lines[box.line]
         self._leave_lead(line, True)
+        self._place.fed = True
         if turns(text) and self._place.demands:
             below = next(filter(str.strip, self.lines[box.below :]), "")
-            if not _MARK.match(below) or indent_of(below) <= indent_of(line):
-                self._add(text, StatementKind.ACCEPTANCE, box.line, box.ticked)
-            self.lead = (text, indent_of(line))
+            self._take_lead(text, line, True, below, box.line, box.ticked)
             return
         if _STRUCK.match(text):
             self._leave("box", "struck out", box.line, text)
@@ -438,9 +479,10 @@ class _Reader:
 
     def _add(self, text: str, kind: StatementKind, at: int, ticked: bool = False) -> None:
         group = self._place.text
-        if self.lead[0] and kind is StatementKind.ACCEPTANCE:
+        if kind is StatementKind.ACCEPTANCE:
             # it stays unproven until somebody says it of each
-            text = f"{self.lead[0]} {text}"
+            turn = next((p.turn for p in reversed(self.places) if not p.ended), "")
+            text = " ".join(filter(None, (turn, self.lead[0], text)))
         self.found.append(
             Statement(text, kind, self.source, at + 1, group, ticked, ticket=self.ticket)
         )
@@ -464,6 +506,11 @@ def _scenarios(inside: list[str]) -> Iterator[tuple[int, str]]:
         text = " ".join(step.strip() for step in steps)
         if re.search(r"(?i)\bthen\b", text):
             yield start, text
+
+
+def _heads_points(below: str) -> bool:
+    """Whether a line that says something is a point, or the head of a table."""
+    return bool(_MARK.match(below) or mark_of(below)[0] or "|" in below)
 
 
 def _is_prose(line: str) -> bool:

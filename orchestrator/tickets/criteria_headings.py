@@ -11,7 +11,7 @@ from typing import Any
 from unicodedata import normalize
 
 from orchestrator.markdown.loose_lists import points
-from orchestrator.markdown.prohibitions import turns
+from orchestrator.markdown.prohibitions import title_turns, turns
 
 _WORDS: dict[str, Any] = tomllib.loads(
     files(__package__).joinpath("criteria.toml").read_text(encoding="utf-8")
@@ -162,20 +162,20 @@ def _texts_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
     # `- AC1: a` is a mapping to YAML, and a text with its label to whoever wrote it
     is_numbered = isinstance(value, Mapping) and all(_NUMBER.fullmatch(str(k)) for k in value)
     if isinstance(value, list):
-        for each in value:
-            yield from _texts_in(each, is_item=True)
+        yield from _with_leads([text for each in value for text in _texts_in(each, is_item=True)])
     elif is_numbered and not is_item:
         for each in value.values():
             yield from _texts_in(each)
     elif isinstance(value, Mapping):
         said = {str(k): str(v) for k, v in value.items() if not isinstance(v, list | Mapping)}
-        for nested in (v for v in value.values() if isinstance(v, list | Mapping)):
-            yield from _texts_in(nested)
+        for key, nested in value.items():
+            if isinstance(nested, list | Mapping):
+                yield from (f"{_turn(key)} {text}".strip() for text in _texts_in(nested))
         beside = _WORDS["keys"]["beside"]
         kept = {k: v for k, v in said.items() if k.lower() not in beside or len(said) == 1}
         if {"given", "then"} <= {k.lower() for k in kept} or len(kept) == 1 == len(value):
             mark = ":" if len(value) == 1 else ""
-            yield " ".join(f"{k}{mark} {v}" for k, v in kept.items())
+            yield " ".join(f"{_turn(k) or f'{k}{mark}'} {v}" for k, v in kept.items())
             return
         known = _WORDS["keys"]["proof"]
         proofs = [v for k, v in kept.items() if k.lower() in known and len(kept) > 1]
@@ -190,6 +190,12 @@ def _texts_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
             paragraphs = re.split(r"\n[ \t]*\n", value.strip("\n"))
             parts = [text for each in paragraphs for _, text in points(each.split("\n"))]
         yield from _with_leads(parts)
+
+
+def _turn(key: object) -> str:
+    """A key such as `none_of` as a line above points, where it changes what they say."""
+    words = next((w for gap in _KEY_GAPS if title_turns(w := gap.sub(" ", str(key)))), "")
+    return words and f"{words}:"
 
 
 def _with_leads(said: Sequence[str]) -> Iterator[str]:

@@ -83,6 +83,45 @@ class StageDraft:
     on_fail: str = ""
 
 
+class BoxLeads:
+    """What changes the meaning of boxes: headings, lines and boxes above them."""
+
+    def __init__(self) -> None:
+        #: (level, text) of the headings above that do
+        self._headings: list[tuple[int, str]] = []
+        #: the last line that does, and its depth: -1 for a paragraph
+        self._lead, self._level = "", -1
+        #: nothing was below that line yet
+        self._is_new = False
+
+    def of(self, piece: Piece) -> str:
+        """What is said before this box; call it with each piece in order."""
+        if piece.kind is Kind.HEADING:
+            title = words.plain(piece.text).rstrip(":")
+            self._headings = [h for h in self._headings if h[0] < piece.level]
+            if title_turns(title):
+                self._headings.append((piece.level, f"{title}:"))
+        if piece.box is None:
+            turned = turns(piece.said) or (not piece.text and title_turns(piece.label))
+            self._lead, self._level = piece.said.strip() if turned else "", -1
+            return ""
+        beside = self._is_new and self._lead.endswith(":") and piece.level == self._level
+        # a colon with nothing below it leads to the boxes beside it
+        self._level -= beside
+        if piece.level <= self._level:
+            self._lead = ""
+        said = " ".join([*(text for _, text in self._headings), self._lead]).strip()
+        self._is_new = turns(_text_of(piece))
+        if self._is_new:
+            self._lead, self._level = f"{self._lead} {_text_of(piece)}".strip(), piece.level
+        return said
+
+
+def _text_of(piece: Piece) -> str:
+    """The words of a point, with a label that changes what they say."""
+    return piece.said if piece.label and title_turns(piece.label) else piece.text
+
+
 class StageReader:
     """Reads the pieces below one stage heading, in order."""
 
@@ -102,11 +141,9 @@ class StageReader:
 
     def read(self, pieces: Iterable[Piece]) -> StageDraft:
         """Fill the draft."""
-        lead = ""
+        above = BoxLeads()
         for piece in pieces:
-            if piece.box is None:
-                turned = turns(piece.said) or (not piece.text and title_turns(piece.label))
-                lead = piece.said.strip() if turned else ""
+            lead = above.of(piece)
             if piece.kind is Kind.FENCE:
                 self._read_fence(piece)
             elif piece.kind is Kind.TABLE:
@@ -114,8 +151,8 @@ class StageReader:
             elif piece.kind is Kind.HEADING:
                 self._read_heading(piece)
             elif piece.box is not None:
-                if piece.text:
-                    text = f"{lead} {piece.text}".strip()
+                if said := _text_of(piece):
+                    text = f"{lead} {said}".strip()
                     self._add_statement(text, StatementKind.CHECKBOX, piece.line, piece.box)
             elif not self._read_keyword(piece) and not self._read_below_keyword(piece):
                 self._read_instruction(piece)
@@ -200,14 +237,18 @@ class StageReader:
             self._leave_lead()
             self.mode = Mode.INSTRUCTIONS
             return False
-        if piece.level <= self.lead_level:
+        said = _text_of(piece)
+        if piece.level == self.lead_level and self.lead_line and self.lead.endswith(":"):
+            # a colon with nothing below it leads to the points beside it
+            self.lead_level -= 1
+        elif piece.level <= self.lead_level:
             self._leave_lead()
-        if turns(piece.text):
+        if turns(said):
             self._leave_lead()
-            self.lead, self.lead_line = piece.text, piece.line
+            self.lead, self.lead_line = said, piece.line
             self.lead_level = piece.level if piece.kind is Kind.ITEM else -1
         else:
-            self._take(f"{self.lead} {piece.text}".strip(), piece.line)
+            self._take(f"{self.lead} {said}".strip(), piece.line)
             # it is said with its points
             self.lead_line = 0
         self.mode_fed = True

@@ -77,6 +77,106 @@ def test_so_does_a_heading_or_a_label(head: str) -> None:
     assert criteria("### No data loss\n- `a` exists\n") == ["`a` exists"]
 
 
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Failure conditions",
+        "Get rid of",
+        "Was",
+        "Files that must not exist",
+        "Things to delete",
+        "Old behaviour",
+        "Reject if",
+        "Nothing of this",
+        "Maybe",
+        "Current state",
+        "Any of",
+    ],
+)
+@pytest.mark.parametrize("head", ["### {}\n\n", "### {}\n\n#### API\n\n", "**{}**\n\n", "{}:\n\n"])
+def test_words_that_turn_by_themselves_do(head: str, label: str) -> None:
+    said = criteria(f"{head.format(label)}- `a` exists\n\n## Acceptance\n\n- `b` exists\n")
+    assert said == [f"{label}: `a` exists", "`b` exists"]
+    binder = Binder(load_checks(None))
+    assert [claim.check for claim in binder.bind(said[0])] == [None]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Invalid input",
+        "Error handling",
+        "Missing values",
+        "Errors",
+        "Rollback",
+        "Bug fixes",
+        "Removal of duplicates",
+        "Delete an account",
+        "Before the release",
+        "Existing users",
+    ],
+)
+def test_a_subject_named_after_what_fails_does_not(label: str) -> None:
+    assert criteria(f"### {label}\n\n- `a` exists\n") == ["`a` exists"]
+    assert criteria(f"{label}:\n\n- `a` exists\n") == ["`a` exists"]
+
+
+def test_boxes_of_a_stage_have_what_headings_and_boxes_above_them_say() -> None:
+    boxes = (
+        "- [ ] None of these:\n  - [ ] `a` exists\n- [ ] `b` exists\n\n### Get rid of\n\n"
+        "#### Files\n\n- [ ] `c` exists\n\n### More\n\n- [ ] `d` exists\n- [ ] Either:\n"
+        "- [ ] `e` exists\n"
+    )
+    (stage,) = read_workflow_text(
+        f"# F\n\n## STAGE 1: INSPECTOR — Look\nLook.\n\n{boxes}", Path("w.md")
+    ).stages
+    assert [statement.text for statement in stage.statements] == [
+        "None of these:",
+        "None of these: `a` exists",
+        "`b` exists",
+        "Get rid of: `c` exists",
+        "`d` exists",
+        "Either:",
+        "Either: `e` exists",
+    ]
+
+
+def test_a_label_that_turns_stays_with_its_point() -> None:
+    flow = "# F\n\n## STAGE 1: BUILDER — Build\nDo it.\n\n**Done when:**\n- **Was:** `a` exists\n"
+    (stage,) = read_workflow_text(flow, Path("w.md")).stages
+    assert [statement.text for statement in stage.statements] == ["Was: `a` exists"]
+
+
+def test_keys_and_items_of_lists_in_frontmatter_turn() -> None:
+    def found(**keys: object) -> list[str]:
+        return [text for _, text in criteria_in_keys(keys)]
+
+    assert found(acceptance_criteria=["`a` exists", {"none_of": ["`b` exists"]}]) == [
+        "`a` exists",
+        "none of: `b` exists",
+    ]
+    assert found(acceptance_criteria=["None of these may exist:", "`a` exists"]) == [
+        "None of these may exist: `a` exists"
+    ]
+    assert found(criteria={"must_not": ["`a` exists"], "must": ["`b` exists"]}) == [
+        "must not: `a` exists",
+        "`b` exists",
+    ]
+    assert found(done_when={"not": "`a` exists"}) == ["not: `a` exists"]
+
+
+def test_a_bold_line_is_a_criterion_or_told() -> None:
+    text = "## Acceptance criteria\n\n**`a` exists**\n**`b` exists**\n\n**Data**\n\n**More**\n- c\n"
+    lines = [f"{line}\n" for line in text.split("\n")]
+    found = read_criteria(lines, 0, source="a.md", ticket="WO-1")
+    assert [s.text for s in found.statements] == ["`a` exists", "`b` exists", "c"]
+    assert [(u.texts, u.why) for u in found.unread] == [
+        (("Data",), "a label with nothing below it")
+    ]
+    # where points are below, it is their label
+    assert criteria("**`GET /x`**\n\n- `a` exists\n") == ["`a` exists"]
+
+
 def test_a_list_below_a_prohibition_is_forbidden() -> None:
     assert criteria("Do NOT do this:\n- `a` exists\n")[-1] == "Do NOT do this: `a` exists"
 
@@ -109,12 +209,15 @@ def test_so_does_a_line_above_the_boxes_of_a_stage(lead: str) -> None:
 
 def test_a_line_that_turns_is_said_for_itself_where_no_point_is_below() -> None:
     said = "Nobody can log in without a password:"
-    assert criteria(f"- [ ] {said}\n- [ ] `a` exists\n") == [said, "`a` exists"]
-    assert criteria(f"- {said}\n- `a` exists\n") == [said, "`a` exists"]
+    # a colon with nothing below it leads to the points beside it
+    both = [said, f"{said} `a` exists"]
+    assert criteria(f"- [ ] {said}\n- [ ] `a` exists\n") == both
+    assert criteria(f"- {said}\n- `a` exists\n") == both
+    assert criteria(f"- {said}\n- `a` exists\n\nMore:\n\n- `b` exists\n")[-1] == "`b` exists"
     assert criteria(f"{said}\n\n```\nx\n```\n")[0] == said
     flow = f"# F\n\n## STAGE 1: BUILDER — Build\nDo it.\n\nDone when:\n- {said}\n- `a` exists\n"
     (stage,) = read_workflow_text(flow, Path("w.md")).stages
-    assert [statement.text for statement in stage.statements] == [said, "`a` exists"]
+    assert [statement.text for statement in stage.statements] == both[1:]
     # also where code follows
     flow = (
         f"# F\n\n## STAGE 1: BUILDER — Build\nDo it.\n\nDone when:\n- {said}\n\n  ```\n  x\n  ```\n"

@@ -44,7 +44,12 @@ def _asking(name: str) -> tuple[tuple[re.Pattern[str], ...], ...]:
     return tuple(tuple(map(_compile, rule)) for rule in _DATA["rules"][name])
 
 
-_NONE = re.compile(r"\W*(?:(?:none|no|not|n/?a|auto\w*|nobody)\b|$)", re.IGNORECASE)
+_NONE = re.compile(
+    r"\W*(?:(?:none|not?|nobody)(?:\s+(?:one|is|are|needed|required|necessary|applicable|at|all|set"
+    r"|here|yet|applies))*|n/?a|auto\w*(?:[\s-]+(?:approv\w+|merged?|only))?)?\W*",
+    re.IGNORECASE,
+)
+_FILE = re.compile(r"\S+\.[a-z]\w{0,4}|\S*/\S*|null|latest|best|last")
 _IN_CAPITALS = re.compile(r"\W*(?:HUMAN|USER|MANUAL|OWNER) (?:GATE|CHECKPOINT|APPROVAL|REVIEW)\b")
 _BY_WHOM = re.compile(
     r"(?i)(?:reviewed.*)?approve|(?:decision|approval|sign[- ]?off)\s+by|sign(?:ature|\s+here)"
@@ -121,14 +126,31 @@ def is_loud(line: str) -> bool:
 
 def is_gate_key(key: str, value: object) -> bool:
     """Whether a key of the frontmatter asks for an approval."""
-    said = str(value).strip(" []{}'\"").casefold()
-    if said in ("", "false", "0", "off", "never") or _NONE.match(said):
+    words = str(value).strip(" []{}'\"")
+    said, key = words.casefold(), _in_words(key.strip())
+    if said in _NO or _NONE.fullmatch(said):
+        return said in _NO and _says("no_key", key)
+    if _FILE.fullmatch(said) and re.fullmatch(r"(?i)check[-_]?points?", key):
         return False
-    key = _in_words(key.strip())
-    asks_by_value = (said in YES and _says("yes_key", key)) or (
-        said in _BY_HAND and _says("by_hand_key", key)
+    if _says("gate_key", key) or _says("interrupt_key", key):
+        return True
+    return (
+        (said in YES and _says("yes_key", key))
+        or (said in _BY_HAND and _says("by_hand_key", key))
+        or (_says("waits_key", key) and _says("person_value", words))
+        or (_says("step_key", key) and _says("person_step", _in_words(words)))
     )
-    return asks_by_value or _says("gate_key", key)
+
+
+def asks_nobody(line: str) -> bool:
+    """Whether a line such as "approvals: 0" or "Approver: CI" says that no person is asked."""
+    found = re.fullmatch(r"\W*(?P<key>[A-Za-z][\w -]{0,40}?)\W*[:=]\s*(?P<value>.{0,120})", line)
+    if found is None or not _says("gate_key", _in_words(found["key"])):
+        return False
+    value = found["value"].strip(" []{}'\"*_.")
+    names = [name for name in re.split(r"[,/&+]|\s(?:and|or)\s", value) if name.strip()]
+    is_machines = bool(names) and all(_PROGRAM.fullmatch(name.strip()) for name in names)
+    return is_machines or value.casefold() in _NO or (bool(value) and bool(_NONE.fullmatch(value)))
 
 
 def _in_words(key: str) -> str:
@@ -151,12 +173,18 @@ def asks_in_diagram(line: str) -> str:
 
 def gate_in_data(line: str, below: Sequence[str]) -> str:
     """`key: value` of a line of YAML, JSON or TOML, if the key asks for an approval; else ""."""
-    found = re.fullmatch(r"\W*([A-Za-z][\w -]*?)[\"']?\s*[:=]\s*(.*?)[,;]?\s*", line)
-    if found is None:
-        return ""
-    items = takewhile(lambda each: re.match(r"\s*-\s+\S", each), below)
-    value = found[2] or ", ".join(item.strip(" -") for item in items)
-    return f"{found[1]}: {value}" if is_gate_key(found[1], value) else ""
+    # several pairs of JSON in one line
+    parts = re.split(r",\s*(?=[\"'][\w -]+[\"']\s*:)", line[:_LONGEST]) if "{" in line else [line]
+    for part in parts:
+        found = re.fullmatch(r"\W*([A-Za-z][\w -]*?)[\"']?\s*[:=]\s*(.*?)[,;]?\s*", part)
+        if found is None:
+            continue
+        items = takewhile(lambda each: re.match(r"\s*-\s+\S", each), below)
+        value = found[2] or ", ".join(item.strip(" -") for item in items)
+        said = f"{found[1]}: {value}"
+        if is_gate_key(found[1], value) and not asks_nobody(said):
+            return said
+    return ""
 
 
 def names_approvers(line: str, agents: Sequence[str]) -> str:
@@ -185,7 +213,13 @@ def _approvers_in(said: str, agents: Sequence[str]) -> str:
     key = _in_words(found["key"])
     of_people = _says("people_key", key)
     is_count = re.fullmatch(r"[1-9]", value) and (of_people or _says("is_required", key))
-    if value.casefold() in YES or is_count:
+    if (
+        value.casefold() in YES
+        or is_count
+        or not any(_says(rule, key) for rule in ("gate_key", "interrupt_key"))
+        or (_says("waits_key", key) and _says("person_value", value))
+    ):
+        # or the key and the value ask together
         return said
     names = [n.strip(" \"'") for n in re.split(r",|;|&|/|\s(?:and|or|und|et|y)\s", value)]
     known = {agent.casefold() for agent in agents}
@@ -205,6 +239,10 @@ _NO_PEOPLE = re.compile(
 #: values of a key by which it asks for an approval, and names nobody
 YES = frozenset({"true", "yes", "on", "required", "mandatory", "human", "manual", "always"})
 _BY_HAND = frozenset({"manual", "manually", "human", "by hand", "by a human", "by a person"})
+_NO = frozenset({"false", "0", "off", "never", "no"})
+_PROGRAM = re.compile(
+    r"(?i)ci(?:/cd)?|bots?|[\w-]+[-_ ](?:agent|bot)|github actions|(?:the )?pipeline"
+)
 
 
 def _is_machine(name: str) -> bool:
@@ -217,14 +255,14 @@ def names_gate(text: str, *, is_label: bool) -> bool:
     # the rules try every way to share out a run of spaces
     text = " ".join(text.split())
     if _IN_CAPITALS.match(text) or _PAUSE_SIGN.match(text):
-        return not _NONE.match(re.sub(r"^\W*[\w ]*:", "", text)) or ":" not in text
+        return not _NONE.fullmatch(re.sub(r"^\W*[\w ]*:", "", text)) or ":" not in text
     if is_label and _rule("by_first_words").match(text):
         return True
     found = _rule("label").match(text)
     if found is None:
         return False
     by_whom = _BY_WHOM.match(found["what"])
-    if _NONE.match(found["rest"]):
+    if _NONE.fullmatch(found["rest"]):
         return not found["rest"] and (by_whom is not None or (is_label and is_personal(text)))
     named = re.search(r"gate|check-?point|decision", found["what"], re.IGNORECASE)
     return by_whom is not None or not named or _says("asked", text)
@@ -354,7 +392,7 @@ def _in_table(table: Piece, at: int) -> Iterator[UnreadGate]:
     of_gates = any(_says("gates_column", title) for title in head)
     for row in table.rows[1:]:
         for title, cell in zip(head, map(plain, row.cells), strict=False):
-            if _NONE.match(cell) or cell in ("❌", "✗", "x"):
+            if _NONE.fullmatch(cell) or cell in ("❌", "✗", "x"):
                 continue
             asks = _rule("gate_column").match(title) and _says("cell_says_yes", cell)
             # an agent's verdict is not a person's

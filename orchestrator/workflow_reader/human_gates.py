@@ -16,6 +16,7 @@ from orchestrator.workflow_reader.gate_words import (
     YES,
     UnreadGate,
     asks_in_diagram,
+    asks_nobody,
     gate_in_data,
     gates_in,
     is_at_end,
@@ -122,7 +123,7 @@ def _find(outline: Outline) -> Iterator[UnreadGate]:
 
 def _gates_among(pieces: Sequence[Piece], agents: Sequence[str]) -> Iterator[UnreadGate]:
     """As `gates_in`, and what may be about an approval."""
-    gates = tuple(gates_in(pieces))
+    gates = tuple(g for g in gates_in(pieces) if not asks_nobody(pieces[g.at].said))
     read = {n for gate in gates for n in range(gate.line, max(gate.line, gate.last) + 1)}
     yield from gates
     for at, (piece, lead) in enumerate(zip(pieces, _leads_of(pieces), strict=True)):
@@ -133,6 +134,8 @@ def _gates_among(pieces: Sequence[Piece], agents: Sequence[str]) -> Iterator[Unr
         elif piece.kind is Kind.TABLE:
             lines = [(row.line, cell) for row in piece.rows[1:] for cell in row.cells]
         for n, line in lines:
+            if asks_nobody(line):
+                continue
             is_code = piece.kind is Kind.FENCE
             is_title = piece.kind is Kind.HEADING
             said = line.strip() if is_code and is_loud(line) else ""

@@ -384,6 +384,48 @@ def test_a_key_of_the_frontmatter_may_ask_for_an_approval(head: str, doubted: bo
     assert [gate.line for gate in unread_gates(outline)] == [3] * doubted
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "auto_approve: false",
+        "unattended: no",
+        "interrupt_before: [deploy]",
+        "agent: human",
+        "gate: Maya",
+        "wait_for: Maya",
+        "escalate_to: Maya",
+        "review: Tom and Maya",
+        "manual: true",
+        "pause_for_review: yes",
+        "type: human_input",
+        "uses: some/manual-approval@v1",
+        "approval: no merge without Maya",
+        "approval: none unless Maya objects",
+        '{"stages": 2, "autoApprove": false}',
+    ],
+)
+def test_settings_in_a_block_ask_by_key_and_value(pair: str) -> None:
+    assert found(f"```yaml\n{pair}\n```") != []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "approvals: 0",
+        "approver: CI/bot",
+        "Approver: CI",
+        "**Approval:** not required",
+        "approval: none",
+        "auto_approve: true",
+        "wait_for: postgres",
+        "agent: claude",
+        "checkpoint: best.ckpt",
+    ],
+)
+def test_a_key_whose_value_names_nobody_asks_nobody(line: str) -> None:
+    assert found(line) == found(f"```yaml\n{line.replace('*', '')}\n```") == []
+
+
 def test_a_checkpoint_answers_a_key_that_names_nobody_else() -> None:
     text = WORKFLOW.format(between="", inside="")
     heads = ("approval: required", "checkpoints: [3]", "approver: USER", "reviewer: maria")

@@ -21,40 +21,68 @@ _FILE_NAME = re.compile(r"[\w./-]+\.(csv|jsonl?|sql|txt|toml)")
 _FOREIGN = {"site-packages", "dist-packages"}
 
 
+class Imports:
+    """What the files of a workspace import and name: each is looked at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        #: path → whether it is a file of the workspace
+        self._files: dict[str, bool] = {}
+        #: path → the modules that it imports, and the file names in its strings
+        self._references: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        #: the script's folder, the module's name and, if it is relative, whose module names it
+        self._modules: dict[tuple[PurePosixPath, str, str], tuple[str, ...]] = {}
+
+    def closure(self, script: str) -> tuple[str, ...]:
+        """As the function of that name."""
+        found: set[str] = set()
+        folder = PurePosixPath(script).parent
+        waiting = [script]
+        while waiting:
+            path = waiting.pop()
+            if not path.endswith(".py") or not self._is_file(path):
+                continue
+            modules, names = self._referred(path)
+            taken = {f for module in modules for f in self._files_of(folder, path, module)}
+            here = PurePosixPath(path).parent
+            for name in names:
+                # relative to the root, to the module, or to the module's data
+                places = (name, str(here / name), str(here / "data" / name))
+                taken.update([p for p in places if self._is_file(p)][:1])
+            new = sorted(taken - found - {script})
+            found.update(new)
+            waiting.extend(new)
+        return tuple(sorted(found))
+
+    def _referred(self, path: str) -> tuple[frozenset[str], frozenset[str]]:
+        if path not in self._references:
+            file = place_inside(self._root, path)
+            text = file.read_text(encoding="utf-8-sig", errors="replace") if file else ""
+            self._references[path] = _references(text, path)
+        return self._references[path]
+
+    def _files_of(self, folder: PurePosixPath, path: str, module: str) -> tuple[str, ...]:
+        """Those of a module and its packages; `folder` is the script's, `path` the importer's."""
+        key = (folder, module, path.rpartition("/")[0] if module.startswith(".") else "")
+        if key not in self._modules:
+            places = _module_places(self._root, folder, path, module)
+            self._modules[key] = tuple(p for p in places if self._is_file(p))
+        return self._modules[key]
+
+    def _is_file(self, path: str) -> bool:
+        if path not in self._files:
+            # most of what is asked for is not there, and following links takes many times as long
+            is_file = os.path.isfile(f"{self._root}/{path}")  # noqa: PTH113
+            self._files[path] = is_file and place_inside(self._root, path) is not None
+        return self._files[path]
+
+
 def closure(root: Path, script: str) -> tuple[str, ...]:
     """The workspace files that a script imports or names, all the way down.
 
     They are part of what an approval covers, and of the frozen copy that is run.
     """
-    found: set[str] = set()
-    folder = PurePosixPath(script).parent
-    # by name and, if it is relative, by whose module names it
-    known: dict[tuple[str, str], tuple[str, ...]] = {}
-
-    def files_of(path: str, module: str) -> tuple[str, ...]:
-        key = (module, path.rpartition("/")[0] if module.startswith(".") else "")
-        if key not in known:
-            known[key] = tuple(_module_files(root, folder, path, module))
-        return known[key]
-
-    waiting = [script]
-    while waiting:
-        path = waiting.pop()
-        file = _file(root, path)
-        if file is None or file.suffix != ".py":
-            continue
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
-        modules, names = _references(text, path)
-        taken = {f for module in modules for f in files_of(path, module)}
-        here = PurePosixPath(path).parent
-        for name in names:
-            # relative to the root, to the module, or to the module's data
-            places = (name, str(here / name), str(here / "data" / name))
-            taken.update([p for p in places if _file(root, p) is not None][:1])
-        new = sorted(taken - found - {script})
-        found.update(new)
-        waiting.extend(new)
-    return tuple(sorted(found))
+    return Imports(root).closure(script)
 
 
 def closure_of(ctx: Context, script: str) -> tuple[str, ...]:
@@ -62,8 +90,10 @@ def closure_of(ctx: Context, script: str) -> tuple[str, ...]:
     services, root = ctx.services, ctx.root
     if not services.epoch:
         return closure(root, script)
-    key = ("closure", services.epoch, root, script)
-    found: tuple[str, ...] = services.share(key, lambda: closure(root, script))
+    imports: Imports = services.share(("imports", services.epoch, root), lambda: Imports(root))
+    found: tuple[str, ...] = services.share(
+        ("closure", services.epoch, root, script), lambda: imports.closure(script)
+    )
     return found
 
 
@@ -101,8 +131,8 @@ def _find_references(text: str, path: str) -> tuple[set[str], set[str]]:
     return modules, names
 
 
-def _module_files(root: Path, folder: PurePosixPath, path: str, name: str) -> Iterator[str]:
-    """The files of a module and its packages; `folder` is the script's, `path` the importer's."""
+def _module_places(root: Path, folder: PurePosixPath, path: str, name: str) -> Iterator[str]:
+    """Where files of a module and its packages would be."""
     dotted = name.lstrip(".")
     parts = dotted.split(".") if dotted else []
     level = len(name) - len(dotted)
@@ -119,9 +149,7 @@ def _module_files(root: Path, folder: PurePosixPath, path: str, name: str) -> It
     for place, rest, first in starts:
         for depth in range(first, len(rest) + 1):
             base = place.joinpath(*rest[:depth])
-            for candidate in (f"{base}/__init__.py", f"{base}.py"):
-                if _file(root, candidate) is not None:
-                    yield str(PurePosixPath(candidate))
+            yield from (str(base / "__init__.py"), f"{base}.py")
 
 
 @lru_cache(maxsize=2048)
@@ -141,10 +169,3 @@ def _installed_place(root: Path, name: str, path: tuple[str, ...]) -> PurePosixP
             if not _FOREIGN & set(relative.parts):
                 return relative.with_suffix("") if relative.suffix == ".py" else relative
     return None
-
-
-def _file(root: Path, path: str) -> Path | None:
-    # most of what is asked for is not there, and following links takes many times as long
-    if not os.path.isfile(f"{root}/{path}"):  # noqa: PTH113
-        return None
-    return place_inside(root, path)

@@ -29,7 +29,6 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.errors.masking import mask
 from orchestrator.gates.checks import Services
 from orchestrator.settings.config import load_settings
-from orchestrator.storage.atomic import sha256_file
 from orchestrator.storage.temporary import PREFIX, Temporary
 
 #: never needed by a program that is proven, and large
@@ -218,7 +217,7 @@ def tree_digest(
         for below, files in walk(str(root), "", left_out, _board_of(root)):
             for entry in files:
                 if entry.name.endswith(suffixes):
-                    seen = (f"{below}{entry.name}", sha256_file(Path(entry.path)))
+                    seen = (f"{below}{entry.name}", services.sha256(entry.path))
                     digest.update(repr(seen).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 

@@ -9,9 +9,11 @@ statements bind.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,9 +25,10 @@ from orchestrator.domain.agent import MemberInfo
 from orchestrator.domain.workflow import Stage, Statement, Workflow
 from orchestrator.errors import UsageError
 from orchestrator.gates.expressions import TYPES as TYPES
-from orchestrator.gates.expressions import WORKSPACE_CHECKS, compile_pattern
+from orchestrator.gates.expressions import WORKSPACE_CHECKS, compile_pattern, words_of
 from orchestrator.gates.expressions import parameter_type as parameter_type
 from orchestrator.gates.once import once
+from orchestrator.storage.atomic import sha256_file
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -111,6 +114,10 @@ def not_applicable(detail: str) -> Result:
     return Result(Verdict.NOT_APPLICABLE, detail)
 
 
+#: nanoseconds; longer than the clock of any file system stands still
+_TICK = 2_000_000_000
+
+
 class Services:
     """Things that several checks of a run share (a server, a parsed file), made once."""
 
@@ -123,6 +130,30 @@ class Services:
         self._locks: dict[Any, threading.Lock] = {}
         self._guard = threading.Lock()
         self._closers: list[Callable[[], object]] = []
+        #: path → (its state, its digest)
+        self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    def sha256(self, file: Path | str) -> str:
+        """Hexadecimal SHA-256 of a file's bytes, which are read once for each state of it.
+
+        Raises OSError.
+        """
+        path, known = str(file), self._digests.get(str(file))
+        seen = os.stat(path)  # noqa: PTH116 - called for every file at every proof
+        state = (
+            seen.st_dev,
+            seen.st_ino,
+            seen.st_size,
+            seen.st_mtime_ns,
+            seen.st_ctime_ns,
+        )
+        if known is not None and known[0] == state:
+            return known[1]
+        digest = sha256_file(Path(path))
+        # what changes within a tick of the clock has the same time
+        if time.time_ns() - seen.st_ctime_ns > _TICK:
+            self._digests[path] = state, digest
+        return digest
 
     def share(
         self, key: Any, make: Callable[[], Any], close: Callable[[Any], object] | None = None
@@ -275,8 +306,8 @@ class Check:
 
     def may_fit(self, text: str) -> bool:
         """Whether a text has the words that one of the patterns requires."""
-        lowered = text.lower()
-        return any(compile_pattern(pattern).may_fit(lowered) for pattern in self.patterns)
+        words = words_of(text)
+        return any(compile_pattern(pattern).may_fit(words) for pattern in self.patterns)
 
     def match(self, claim: str) -> dict[str, Any] | None:
         """The typed arguments if one of the patterns matches the whole claim."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -160,8 +160,11 @@ class _Parser:
         self.source = source
         self.at = 0
         self.params: list[tuple[str, str]] = []
-        #: for each open group: sets of words, of each of which a text that matches has one
+        #: for each open group: sets of words, of each of which a text that matches has one; with
+        #: blanks around it, one that stands there as a whole
         self.needs: list[list[frozenset[str]]] = [[]]
+        #: for each open group, whether something else ends right before it
+        self.apart: list[bool] = [True]
 
     def regex(self) -> str:
         body = self._alternatives()
@@ -210,10 +213,12 @@ class _Parser:
         return out
 
     def _group(self, closer: str) -> str:
+        self.apart.append(self._is_apart(self.at))
         self.at += 1
         self.needs.append([])
         body = self._alternatives()
         needs = self.needs.pop()
+        self.apart.pop()
         if closer == ")":
             self.needs[-1].extend(needs)
         if self.source[self.at : self.at + 1] != closer:
@@ -232,9 +237,51 @@ class _Parser:
         word = self._WORD.match(self.source, self.at)
         assert word is not None
         self.at = word.end()
-        letters = re.findall(r"[a-z]{2,}", word.group().lower())
-        self.needs[-1].extend(frozenset([part]) for part in letters)
+        self.needs[-1].extend(frozenset([part]) for part in self._words_in(word))
         return self._MARK + re.escape(word.group()) + self._MARK
+
+    def _words_in(self, token: re.Match[str]) -> Iterator[str]:
+        """The words of a token, with a blank at each end at which nothing can go on with them."""
+        lowered = token.group().lower()
+        for found in re.finditer(r"[a-z]{2,}", lowered):
+            before = found.start() > 0 or self._is_apart(token.start())
+            after = found.end() < len(lowered) or self._ends(token.end())
+            yield f"{' ' * before}{found.group()}{' ' * after}"
+
+    def _is_apart(self, at: int) -> bool:
+        """Whether white space, or nothing, is before this place in every text."""
+        before = self.source[:at].rstrip()
+        if not before or before[-1] in "([|":
+            return self.apart[-1]
+        # all before it in the group may be optional, and its blank with it
+        return len(before) < at and (before[-1] != "]" or self.apart[-1])
+
+    def _ends(self, at: int) -> bool:
+        """Whether white space, or nothing, is at this place in every text."""
+        is_blank = False
+        while at < len(self.source):
+            char = self.source[at]
+            if char.isspace():
+                is_blank, at = True, at + 1
+            elif char in ")]":
+                is_blank, at = False, at + 1
+            elif char == "|":
+                # the other alternatives are not said with it
+                is_blank, at = False, self._close_of(at)
+            elif char == "[" and is_blank:
+                is_blank, at = False, self._close_of(at + 1) + 1
+            else:
+                return is_blank
+        return True
+
+    def _close_of(self, at: int) -> int:
+        """Where the group ends that this place is in."""
+        depth = 0
+        while at < len(self.source) and (depth or self.source[at] not in ")]"):
+            char = self.source[at]
+            depth += (char in "([") - (char in ")]")
+            at += 2 if char == "\\" else 1
+        return at
 
     def _parameter(self) -> str:
         end = self.source.index("}", self.at)
@@ -264,13 +311,13 @@ class Pattern:
         """It has to match a whole text."""
         return re.compile(self.expression, re.IGNORECASE | re.DOTALL)
 
-    def may_fit(self, lowered: str) -> bool:
-        """Whether a text in lower case has the words that the pattern requires."""
-        return all(any(word in lowered for word in words) for words in self.required)
+    def may_fit(self, words: str) -> bool:
+        """Whether a text has the words that the pattern requires; `words`: as by `words_of`."""
+        return all(any(word in words for word in needed) for needed in self.required)
 
     def own_words(self, text: str) -> int:
         """How many characters of a text that matches are the pattern's own, and no parameter."""
-        found = self.regex.fullmatch(text) if self.may_fit(text.lower()) else None
+        found = self.regex.fullmatch(text) if self.may_fit(words_of(text)) else None
         if found is None:
             return 0
         return len(text) - sum(len(found.group(name) or "") for name, _ in self.params)
@@ -282,7 +329,7 @@ class Pattern:
 
     def words(self, text: str) -> dict[str, str] | None:
         """The words of each parameter that is given, if the pattern matches the whole text."""
-        found = self.regex.fullmatch(text) if self.may_fit(text.lower()) else None
+        found = self.regex.fullmatch(text) if self.may_fit(words_of(text)) else None
         if found is None:
             return None
         given = ((name, found.group(name)) for name, _ in self.params)
@@ -291,6 +338,12 @@ class Pattern:
     def arguments(self, words: Mapping[str, str]) -> dict[str, Any]:
         """Typed arguments of the words that `words` has found."""
         return {name: TYPES[kind][1](words[name]) for name, kind in self.params if name in words}
+
+
+@lru_cache(maxsize=256)
+def words_of(text: str) -> str:
+    """The words of a text in lower case, each between blanks."""
+    return f" {' '.join(re.findall('[a-z]+', text.lower()))} "
 
 
 @lru_cache(maxsize=2048)

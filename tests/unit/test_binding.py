@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from dataclasses import replace
@@ -15,7 +16,7 @@ from orchestrator.errors import UsageError
 from orchestrator.gates import loading
 from orchestrator.gates.binding import LONGEST_CLAIM, Binder, Binding, nearest, stub
 from orchestrator.gates.checks import Check, Context, Phase, Result, proven
-from orchestrator.gates.expressions import compile_pattern
+from orchestrator.gates.expressions import compile_pattern, words_of
 from orchestrator.gates.loading import load_checks
 from orchestrator.gates.proof_cache import ProofCache
 from orchestrator.gates.wording import normalize
@@ -206,18 +207,24 @@ def test_the_check_to_write_always_binds_what_it_is_for(text: str) -> None:
 @pytest.mark.parametrize(
     ("pattern", "required"),
     [
-        ("{path:path} exists [already]", ["exists"]),
-        ("(all|every) rows (have|has) {n:int} cells", ["all every", "rows", "have has", "cells"]),
-        ("one thing|another one", ["thing another"]),
-        ("it is [very (good|bad)]", ["it", "is"]),
-        ("(runs {path:path}|{path:path}) twice", ["twice"]),
-        ("a (bb c|(dd|eee) f) g", ["bb dd eee"]),
+        ("{path:path} exists [already]", [{" exists "}]),
+        (
+            "(all|every) rows (have|has) {n:int} cells",
+            [{" all ", " every "}, {" rows "}, {" have ", " has "}, {" cells "}],
+        ),
+        ("one thing|another one", [{" thing ", " another "}]),
+        ("it is [very (good|bad)]", [{" it "}, {" is "}]),
+        ("(runs {path:path}|{path:path}) twice", [{" twice "}]),
+        ("a (bb c|(dd|eee) f) g", [{" bb ", " dd ", " eee "}]),
+        # what may go on with other letters
+        ("test[s] re(start|do) non{n:name}", [{" test"}, {" re"}, {"start ", "do "}, {" non"}]),
+        ("{n:name}ish far [away]ness", [{"ish "}, {" far"}, {"ness "}]),
     ],
 )
 def test_a_text_without_the_words_of_a_pattern_cannot_fit(
-    pattern: str, required: list[str]
+    pattern: str, required: list[set[str]]
 ) -> None:
-    assert compile_pattern(pattern).required == {frozenset(words.split()) for words in required}
+    assert compile_pattern(pattern).required == set(map(frozenset, required))
 
 
 def test_every_example_has_the_words_that_its_pattern_requires() -> None:
@@ -225,7 +232,38 @@ def test_every_example_has_the_words_that_its_pattern_requires() -> None:
         for example in check.examples:
             for pattern in map(compile_pattern, check.patterns):
                 if pattern.regex.fullmatch(example):
-                    assert pattern.may_fit(example.lower()), (check.name, example)
+                    assert pattern.may_fit(words_of(example)), (check.name, example)
+
+
+_PIECES = st.sampled_from(["ab", "cd", "ab-cd", "x1yz", "{n:int}", "\\(", "\\a", ":"])
+_GROUPS = st.recursive(
+    _PIECES,
+    lambda inner: (
+        st.builds(
+            "{}{}{}".format,
+            st.sampled_from(["(", "["]),
+            st.lists(inner, min_size=1, max_size=4).map(lambda each: "|".join(each)),
+            st.just("?"),
+        ).map(lambda group: group[:-1] + (")" if group[0] == "(" else "]"))
+        | st.lists(st.tuples(inner, st.sampled_from(["", " "])), min_size=1, max_size=4).map(
+            lambda pairs: "".join(piece + blank for piece, blank in pairs)
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(pattern=_GROUPS, data=st.data())
+def test_whatever_a_pattern_matches_has_the_words_that_it_requires(
+    pattern: str, data: st.DataObject
+) -> None:
+    # a parameter has its name once
+    count = itertools.count()
+    pattern = re.sub(r"\{n", lambda _: f"{{n{next(count)}", pattern)
+    parsed = compile_pattern(pattern)
+    alphabet = st.characters(codec="ascii")
+    text = data.draw(st.from_regex(parsed.regex, fullmatch=True, alphabet=alphabet))
+    assert parsed.may_fit(words_of(text))
 
 
 def test_nearest_checks_are_no_strangers() -> None:

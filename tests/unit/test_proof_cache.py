@@ -12,9 +12,10 @@ import pytest
 from orchestrate_agents.sandbox import import_closure
 from orchestrate_agents.sandbox.runs import tree_digest
 from orchestrator.family import workflow_discovery
-from orchestrator.gates import proof_cache
+from orchestrator.gates import checks, proof_cache
 from orchestrator.gates.checks import Services
 from orchestrator.gates.proof_cache import ProofCache
+from orchestrator.storage.atomic import sha256_file
 from orchestrator.workflow_reader import parser
 
 
@@ -219,3 +220,29 @@ def test_what_is_kept_of_a_workflow_runs_no_code(tmp_path: Path, named: str) -> 
     assert not harm.exists()
     pickle.loads(forged)
     assert harm.exists(), "it would have run"
+
+
+def test_a_file_is_read_once_for_each_state_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("a", encoding="utf-8")
+    read: list[str] = []
+
+    def digest(path: Path) -> str:
+        read.append(path.name)
+        return sha256_file(path)
+
+    monkeypatch.setattr(checks, "sha256_file", digest)
+    services = Services()
+    # what was written just now may be written again in the same tick of the clock
+    assert services.sha256(file) == services.sha256(file) == sha256_file(file)
+    assert len(read) == 2
+    monkeypatch.setattr(checks, "_TICK", -1)
+    assert services.sha256(file) == services.sha256(str(file)) == sha256_file(file)
+    assert len(read) == 3
+    file.write_text("b", encoding="utf-8")
+    assert services.sha256(file) == sha256_file(file)
+    assert len(read) == 4
+    with pytest.raises(FileNotFoundError):
+        services.sha256(tmp_path / "b.txt")

@@ -228,13 +228,13 @@ class Compiled:
     #: path below the workspace → text
     made: dict[str, str] = field(default_factory=dict)
 
-    def holds_in(self, root: Path) -> bool:
+    def holds_in(self, root: Path, services: Services) -> bool:
         """Whether a workspace has all that was read, byte for byte."""
         if not self.run.ok:
             # what was not found may be there
             return False
         with contextlib.suppress(OSError):
-            return all(sha256_file(root / path) == sha for path, sha in self.read.items())
+            return all(services.sha256(root / path) == sha for path, sha in self.read.items())
         return False
 
 
@@ -271,7 +271,7 @@ def remember_compiled(
         return services.remember(("compiled", here, *parts), Compiled, make)
 
     found = services.remember(("compiled", *parts), Compiled, own)
-    return found if found.holds_in(tools.root) else own()
+    return found if found.holds_in(tools.root, services) else own()
 
 
 def compile_strictly(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.gates.checks import Check, Phase
 from orchestrator.gates.evidence import find_evidence
 from orchestrator.gates.wording import TIED, normalize, present_tense, strip_labels
-from orchestrator.markdown.prohibitions import reverses
+from orchestrator.markdown.leads import reverses
 
 if TYPE_CHECKING:
     from orchestrator.gates.proof_cache import ProofCache

@@ -17,13 +17,9 @@ from orchestrator.markdown import body
 from orchestrator.markdown.body import MARK
 from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare
+from orchestrator.markdown.leads import title_turns, turns
 from orchestrator.markdown.loose_lists import is_list, mark_of, points, with_breaks
-from orchestrator.markdown.prohibitions import (
-    forbids_otherwise,
-    prohibition_in_line,
-    title_turns,
-    turns,
-)
+from orchestrator.markdown.prohibitions import forbids_otherwise, prohibition_in_line
 from orchestrator.tickets.criteria_headings import (
     Headings,
     criterion_in_row,

@@ -10,8 +10,8 @@ from importlib.resources import files
 from typing import Any
 from unicodedata import normalize
 
+from orchestrator.markdown.leads import title_turns, turns
 from orchestrator.markdown.loose_lists import points
-from orchestrator.markdown.prohibitions import title_turns, turns
 
 _WORDS: dict[str, Any] = tomllib.loads(
     files(__package__).joinpath("criteria.toml").read_text(encoding="utf-8")

@@ -17,7 +17,8 @@ from orchestrator.domain.workflow import (
     StatementKind,
 )
 from orchestrator.markdown.blocks import Kind, Piece
-from orchestrator.markdown.prohibitions import prohibition_in_sentence, title_turns, turns
+from orchestrator.markdown.leads import title_turns, turns
+from orchestrator.markdown.prohibitions import prohibition_in_sentence
 from orchestrator.workflow_reader import ticket_mentions as tickets
 from orchestrator.workflow_reader import vocabulary as words
 from orchestrator.workflow_reader.deliverables import file_headed, files_made

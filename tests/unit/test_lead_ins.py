@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.loading import load_checks
-from orchestrator.markdown.prohibitions import turns
+from orchestrator.markdown.leads import turns
 from orchestrator.tickets.criteria import read_criteria
 from orchestrator.tickets.criteria_headings import criteria_in_keys
 from orchestrator.workflow_reader.parser import read_workflow_text

@@ -138,15 +138,9 @@ class Services:
 
         Raises OSError.
         """
-        path, known = str(file), self._digests.get(str(file))
-        seen = os.stat(path)  # noqa: PTH116 - called for every file at every proof
-        state = (
-            seen.st_dev,
-            seen.st_ino,
-            seen.st_size,
-            seen.st_mtime_ns,
-            seen.st_ctime_ns,
-        )
+        path = str(file)
+        seen, known = os.stat(path), self._digests.get(path)  # noqa: PTH116 - called very often
+        state = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
         if known is not None and known[0] == state:
             return known[1]
         digest = sha256_file(Path(path))

@@ -245,9 +245,9 @@ class _Reader:
         """Leave what is not above a heading of this level; a label with nothing below is told."""
         left = next((n for n, p in enumerate(self.places) if p.level >= level), len(self.places))
         for place in self.places[left:]:
-            if place.line < 0 or place.read_before < len(self.found) + len(self.odd):
-                continue
-            self._leave("line", "a label with nothing below it", place.line, place.text)
+            is_fed = place.fed or place.read_before < len(self.found) + len(self.odd)
+            if place.line >= 0 and not is_fed:
+                self._leave("line", "a label with nothing below it", place.line, place.text)
         self.places = [p for p in self.places if p.level < level]
 
     def _enter_kept(self, at: int) -> None:

@@ -61,12 +61,11 @@ def _any_word(words: str) -> str:
 #: "Files to delete" and "Failure conditions", but not "Invalid input" or "Error handling"
 _TURNING = _any_word(
     # what is wanted is the opposite
-    r"""fail\w* reject\w* unaccept\w* inaccept\w* abort\w* red_flags? block(?:er|ing|ed)?s?
-    halt\w* invalid illegal bad broken wrong\w* forbid\w* prohibit\w* ban(?:ned)?
-    disallow\w* bugs? defects? problems? symptoms? error_cases? stop\w* reopen\w*
-    wontfix wo?n['’]?t prevent\w* avoid\w* beware watch_out guard\w*_against
-    protect\w*_against danger\w* anti-?patterns? counter-?examples? opposite contrary
-    instead rather_than cancel\w*"""
+    r"""fail\w* reject\w* unaccept\w* inaccept\w* abort\w* red_flags? block(?:ed|ers?) halt\w*
+    invalid illegal bad broken wrong\w* forbid\w* prohibit\w* ban(?:ned)? disallow\w*
+    bugs? defects? problems? symptoms? stop\w* reopen\w* wontfix wo?n['’]?t prevent\w*
+    avoid\w* beware watch_out guard\w*_against protect\w*_against danger\w*
+    anti-?patterns? counter-?examples? opposite contrary instead rather_than cancel\w*"""
     # what is to go
     r""" remov(?:e[ds]?|ing) delet(?:e[ds]?|ing) drop(?:s|ped|ping)? get(?:ting)?_rid undo(?:ne)?
     reverte?d? eras(?:e[ds]?|ing) roll(?:ed|ing)?_back uninstall\w* turn(?:ed)?_off
@@ -91,11 +90,11 @@ _COMMON = _any_word(
     r"""the an? th[ei]se those this that following below here it its we you what which there to
     of for from in on at with by and as when if until till then will would must should
     shall can may do does be is are been has have had needs? needed required necessary
-    wanted allowed covered part cases? conditions? criteri(?:a|on) behaviou?rs? states?
-    results? situations? scenarios? reasons? signals? signs? items? things? stuff
-    points? one two list features? requirements? goals? scope files? code build doing
-    task ticket work done comes applies first permits? permitted acceptable included
-    also open out only answers lines?"""
+    wanted allowed covered part conditions? criteri(?:a|on) behaviou?rs? states?
+    results? reasons? signals? signs? items? things? stuff points? one two list
+    features? requirements? goals? scope files? code build doing task ticket work done
+    comes applies first permits? permitted acceptable included also open out only
+    answers lines?"""
 )
 #: such words with any others: "Tables to be dropped", "The check fails for"
 _ANYWHERE = (

@@ -105,6 +105,9 @@ def test_words_that_turn_by_themselves_do(head: str, label: str) -> None:
     "label",
     [
         "Invalid input",
+        "Error cases",
+        "Failure scenarios",
+        "Blocking",
         "Error handling",
         "Missing values",
         "Errors",

@@ -120,8 +120,9 @@ class Binder:
         # what looks like a label may be a word: `WO-7: …` is tried as it is written first
         unbound = len(text) <= LONGEST_CLAIM and any(claim.check is None for claim in bound)
         if unbound and (bare := strip_labels(text)) != text:
-            bound = self._bind_named(bare) or self._bind(bare)
-            text = bare
+            tried = self._bind_named(bare) or self._bind(bare)
+            if any(claim.check is not None for claim in tried):
+                bound, text = tried, bare
         if any(claim.check is None for claim in bound):
             # “must have” demands what “has” says
             for said in present_tense(text):

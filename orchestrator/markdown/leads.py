@@ -61,25 +61,27 @@ def _any_word(words: str) -> str:
 #: "Files to delete" and "Failure conditions", but not "Invalid input" or "Error handling"
 _TURNING = _any_word(
     # what is wanted is the opposite
-    r"""fail\w* reject\w* unaccept\w* inaccept\w* abort\w* red_flags? block(?:ed|ers?) halt\w*
-    invalid illegal bad broken wrong\w* forbid\w* prohibit\w* ban(?:ned)? disallow\w*
-    bugs? defects? problems? symptoms? stop\w* reopen\w* wontfix wo?n['’]?t prevent\w*
-    avoid\w* beware watch_out guard\w*_against protect\w*_against danger\w*
-    anti-?patterns? counter-?examples? opposite contrary instead rather_than cancel\w*"""
+    r"""fail(?:s|ed|ing|ures?)? reject\w* unaccept\w* inaccept\w* abort\w* red_flags?
+    block(?:ed|ers?) halt\w* invalid illegal bad broken wrong\w* forbid\w* prohibit\w*
+    ban(?:ned)? disallow\w* bugs? defects? problems? symptoms? stop\w* reopen\w* wontfix
+    wo?n['’]?t prevent\w* avoid\w* beware watch_out guard\w*_against protect\w*_against
+    danger\w* anti-?patterns? counter-?examples? opposite contrary instead rather_than
+    cancel\w*"""
     # what is to go
     r""" remov(?:e[ds]?|ing) delet(?:e[ds]?|ing) drop(?:s|ped|ping)? get(?:ting)?_rid undo(?:ne)?
     reverte?d? eras(?:e[ds]?|ing) roll(?:ed|ing)?_back uninstall\w* turn(?:ed)?_off
-    disabl\w+ purged? retired? deprecat\w* supersed\w* replac\w+ moved_out
-    giv(?:en|e)_up missing absen\w+ gone lack\w* without vanish\w* disappear\w* no_more
-    free_of skip\w* (?:zero|0|nothing|no|not)(?=\s) excl\w+ except\w* unless obsolete
-    ignor\w+"""
+    disabled? purged? retired? deprecated supersed\w* replac\w+ moved_out giv(?:en|e)_up
+    missing absen\w+ gone lack\w* without vanish\w* disappear\w* no_more free_of skip\w*
+    (?:zero|0|nothing|not)(?=\s) no_need excl\w+ except\w* unless obsolete ignor\w+"""
     # what was, or is thought of
     r""" was were previous(?:ly)? former(?:ly)? current(?:ly)? actual(?:ly)? at_present today now
     as[-\s]is old legacy known_(?:bugs|issues|problems|defects|errors) before examples?
-    samples? hypothetical\w* maybe perhaps possib\w+ ideas? wish\w* open_questions?
-    suggest\w+ propos\w+ could might bonus can_wait stretch extra_credit next_time
-    phase_two follow[-\s]?ups? to-?do later out_of_scope some\s?day parked icebox
-    de-?scoped time_permit\w* (?:if|when)_(?:there_is_)?time\w*"""
+    samples? hypothetical\w* maybe perhaps possibly ideas? wish\w*(?:_list)?
+    open_questions? suggest\w+ propos\w+ could might bonus can_wait stretch extra_credit
+    next_time phase_two follow[-\s]?ups? to-?do later out_of_scope optional draft
+    non-?goals? anti-?goals? nice[-\s]to[-\s]haves? future low_priority unwanted
+    undesired some\s?day parked icebox de-?scoped time_permit\w*
+    (?:if|when)_(?:there_is_)?time\w*"""
     # one is enough
     r""" any or either whichever at_(?:least|most) pick choose some alternat\w+"""
     # in other languages
@@ -91,10 +93,21 @@ _COMMON = _any_word(
     of for from in on at with by and as when if until till then will would must should
     shall can may do does be is are been has have had needs? needed required necessary
     wanted allowed covered part conditions? criteri(?:a|on) behaviou?rs? states?
-    results? reasons? signals? signs? items? things? stuff points? one two list
+    results? reasons? signals? signs? items? things? stuff points? one two acceptance
     features? requirements? goals? scope files? code build doing task ticket work done
     comes applies first permits? permitted acceptable included also open out only
     answers lines?"""
+)
+#: those that head what is built as well: "Delete", "Undo", "Missing file"
+_SUBJECTS = _any_word(
+    r"""remove delete drop undo revert erase uninstall disabled? purge retire replac(?:e|ing)
+    skip reject cancel stop abort block(?:ed|ers?)? prevent ban forbid ignor\w+ missing
+    exceptions? failures? invalid illegal today danger\w* suggest\w+
+    propos\w+"""
+)
+#: but not with these
+_SEVERAL = re.compile(
+    r"(?i)\b(?:these|those|following|below|conditions?|criteria|behaviou?rs?|results?|if|when|to)\b"
 )
 #: such words with any others: "Tables to be dropped", "The check fails for"
 _ANYWHERE = (
@@ -103,6 +116,12 @@ _ANYWHERE = (
     r"|\b(?:fails?|failed|breaks?|rejects?|refuses?)\s+(?:when|if|for|on|with)\b"
     r"|\bget(?:ting)? rid of\b|\bno more\b|\bmust (?:vanish|disappear)\b|\bwhichever\b"
     r"|\bsteps to reproduce\b|\b(?:known|open) (?:bugs|issues|problems|defects)\b"
+)
+_DROPS = (
+    r"\W*(?:won['’]?t(?: (?:do|have|fix))?|could(?: have)?|optional|nice[ -]to[ -]haves?|dropped"
+    r"|cancell?ed|out of scope|removed|deferred|postponed|de-?scoped|superseded|obsolete|rejected"
+    r"|negative|n/?a(?:\W.*)?|not (?:needed|required|in scope|applicable))"
+    r"\W*(?:\(.*\)|[-—–].*)?\W*"
 )
 #: a heading or label that begins so, where "not" and "if" may be part of a subject
 _TITLE_TURNS = (
@@ -120,7 +139,35 @@ def _pattern(expression: str) -> re.Pattern[str]:
 
 def title_turns(title: str) -> bool:
     """Whether a heading or a label such as "Must not" changes what the points below it say."""
-    return _pattern(_TITLE_TURNS).match(title) is not None or _turns_by_itself(title)
+    if _pattern(_TITLE_TURNS).match(title) is not None:
+        return True
+    words = title if _SEVERAL.search(title) else _pattern(_SUBJECTS).sub("x", title)
+    return _turns_by_itself(words)
+
+
+def heading_turns(title: str) -> bool:
+    """The same of a heading that means criteria: "Acceptance criteria (optional)"."""
+    said = re.split(r"[(\[:—–/]|\s-\s", title, maxsplit=1)
+    remark = said[1].strip(" )]") if len(said) > 1 else ""
+    is_sentence = re.search(r"(?i)\b(?:when|if)\b", title) is not None
+    return (
+        title_turns(title)
+        or (bool(remark) and (title_turns(remark) or reverses(f"{remark}:")))
+        or (is_sentence and reverses(f"{title.rstrip(': ')}:"))
+    )
+
+
+def turns_without_colon(text: str) -> bool:
+    """Whether a line above points changes what they say though it does not lead to them."""
+    said = re.sub(r"<[^<>]*>|[*_~]", "", text).strip().rstrip(" .,:：→-…")
+    if len(said) > _LONGEST or (said.count(" ") > 5 and not _SEVERAL.search(said)):
+        return False
+    return title_turns(said) or reverses(f"{said}:")
+
+
+def drops(word: str) -> bool:
+    """Whether a word beside a criterion says that it need not hold: "Won't", "Dropped"."""
+    return _pattern(_DROPS).fullmatch(word) is not None
 
 
 def turns(lead: str) -> bool:
@@ -142,6 +189,8 @@ def reverses(lead: str) -> bool:
 
 
 def _turns_by_itself(label: str) -> bool:
+    if len(label) > _LONGEST:
+        return False
     if _pattern(_ANYWHERE).search(label):
         return True
     rest, turning = _pattern(_TURNING).subn(" ", label)

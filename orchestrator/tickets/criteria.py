@@ -6,6 +6,7 @@ read as one is kept with its line and the reason.
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,12 @@ from orchestrator.markdown import body
 from orchestrator.markdown.body import MARK
 from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare
-from orchestrator.markdown.leads import title_turns, turns
+from orchestrator.markdown.leads import (
+    heading_turns,
+    title_turns,
+    turns,
+    turns_without_colon,
+)
 from orchestrator.markdown.loose_lists import is_list, mark_of, points, with_breaks
 from orchestrator.markdown.prohibitions import forbids_otherwise, prohibition_in_line
 from orchestrator.tickets.criteria_headings import (
@@ -31,6 +37,7 @@ _QUOTE = re.compile(r"\s*(?:>[ \t]?)+")
 #: also as Jira nests items: `** x`
 _MARK = re.compile(r"\s*(?:[-+]|\*{1,4}|\d{1,9}[.)])[ \t]+")
 _JIRA_HEADING = re.compile(r"h(?P<level>[1-6])\.\s+(?P<text>\S.*)\Z")
+_JIRA_ITEM = re.compile(r"(#{1,3})[ \t]+(?=\S)")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*\Z")
 _UNDERLINES = frozenset(" =-")
 _SIGN = re.compile(r"[☐☑☒✓✔✅]\ufe0f?[ \t]*")
@@ -46,6 +53,11 @@ _HTML_ITEM = re.compile(r"(?i)<li\b[^>]*>(?P<box>\s*(?:\[[ x~-]?\]|<input\b[^>]*
 _TAG = re.compile(r"</li\b.*|<[^>]*>", re.IGNORECASE)
 _UNKNOWN = "not known as a heading of criteria"
 _STEP = re.compile(r"(?i)\s*(?:given|when|then|and|but|\*)\b")
+#: around a title that is written as a line: tags, signs, the marks of Jira
+_DECORATION = re.compile(
+    r"</?\w[^<>]*>|\{panel:title=|\{/?[a-z]+(?::[^{}]*)?\}|[^\w\s()\[\]:,;.'’\"“”*`/&–—-]+|\}"
+)
+_LONGEST_TITLE = 100
 _STRUCK = re.compile(r"~~.+~~\W*(?:\(.*\))?\W*\Z")
 
 
@@ -137,6 +149,9 @@ class _Reader:
     heads: dict[int, tuple[int, str, int]] = field(default_factory=dict)
     #: what changes the meaning of the points below it, and the columns before it (-1: a paragraph)
     lead: tuple[str, int] = ("", -1)
+    #: the lines at which sections begin, and of those looked at whether they have items
+    bounds: list[int] = field(default_factory=list)
+    with_items: dict[int, bool] = field(default_factory=dict)
     #: the lines that go on with a paragraph, whatever stands above them
     prose: set[int] = field(default_factory=set)
 
@@ -216,6 +231,10 @@ class _Reader:
         if demands is None:
             if self.headings.means_criteria(text):
                 demands = True
+                above = self.places[-1] if self.places else _Place(0, "", None)
+                excluded = above.text if above.demands is False and title_turns(above.text) else ""
+                said = (excluded, text if heading_turns(text) else "")
+                turn = " ".join(f"{each.rstrip(':')}:" for each in said if each)
             elif self.headings.excludes(text):
                 demands = False
             else:
@@ -364,6 +383,8 @@ class _Reader:
                 place = self.places[-2] if len(self.places) > 1 else _Place(0, "", None)
         if says_nothing(text):
             return
+        if end == at + 1 and self._enter_title(text, is_item, self._below(end, outside)):
+            return
         if _STRUCK.match(text):
             self._leave("line", "struck out", at, text)
             return
@@ -378,7 +399,8 @@ class _Reader:
                 self._place.turn = f"{self._place.turn} {text}".strip()
             return
         is_lead = _heads_points(follows)
-        if turns(text) and place.demands:
+        is_above = is_lead and (not is_item or indent_of(follows) > indent_of(outside[at]))
+        if place.demands and (turns(text) or (is_above and turns_without_colon(text))):
             self._take_lead(text, outside[at], is_item, follows, at)
             return
         if text.endswith(":") and is_lead:
@@ -392,6 +414,26 @@ class _Reader:
         ):
             self._leave("line", _UNKNOWN, at, text)
 
+    def _enter_title(self, text: str, is_item: bool, below: str) -> bool:
+        """Enter what a line alone heads, if it is a heading of criteria in all but its mark."""
+        title = _DECORATION.sub(" ", text[:_LONGEST_TITLE]).strip(" *_:=")
+        if not below or len(text) > _LONGEST_TITLE or "`" in title or text[:1] == "#":
+            return False
+        is_exact = self.headings.is_exactly(title) and not title.endswith(".")
+        is_lead = _heads_points(below) and (is_exact or self._leads_to_criteria(title))
+        if not (is_lead or (is_exact and " " in title)):
+            return False
+        self._enter(body.LABEL_LEVEL, title)
+        self._place.of_item = is_item
+        return True
+
+    def _leads_to_criteria(self, title: str) -> bool:
+        """Whether a line above points says that they are criteria: "We are done when"."""
+        is_sentence = title.endswith(".") and not re.search(r"(?i)\b(?:when|if)\b", title)
+        # among criteria it is one itself, and what stands behind a colon is said for itself
+        is_said = bool(self._place.demands) or is_sentence or ":" in title
+        return not is_said and self.headings.means_criteria(title)
+
     def _take_lead(
         self, text: str, line: str, is_item: bool, below: str, at: int, ticked: bool = False
     ) -> None:
@@ -402,13 +444,18 @@ class _Reader:
             self._add(text, StatementKind.ACCEPTANCE, at, ticked)
             # but a colon leads to something: the points beside it
             own -= is_item and text.endswith(":")
-        self.lead = (text, own)
+        self.lead = (text if text[-1:] in ":—–.,*>" else f"{text}:", own)
 
     def _has_items(self, at: int) -> bool:
         """Whether a section has items: then its paragraphs say what they are about."""
-        first = max((n for n in self.heads if n < at), default=self.start)
-        last = min((n for n in self.heads if n > at), default=len(self.lines))
-        return any(map(_MARK.match, self.lines[first + 1 : last]))
+        if not self.bounds:
+            self.bounds = [self.start, *sorted(self.heads), len(self.lines)]
+        last = bisect.bisect_right(self.bounds, at)
+        first = self.bounds[last - 1]
+        if first not in self.with_items:
+            section = self.lines[first + 1 : self.bounds[last]]
+            self.with_items[first] = any(map(_MARK.match, section))
+        return self.with_items[first]
 
     def _take_box(self, box: body.Box) -> None:
         if not (text := box.text):
@@ -416,8 +463,9 @@ class _Reader:
         line = self.lines[box.line]
         self._leave_lead(line, True)
         self._place.fed = True
-        if turns(text) and self._place.demands:
-            below = next(filter(str.strip, self.lines[box.below :]), "")
+        below = next(filter(str.strip, self.lines[box.below :]), "")
+        is_above = _MARK.match(below) is not None and indent_of(below) > indent_of(line)
+        if self._place.demands and (turns(text) or (is_above and turns_without_colon(text))):
             self._take_lead(text, line, True, below, box.line, box.ticked)
             return
         if _STRUCK.match(text):
@@ -527,11 +575,28 @@ def read_criteria(
 
     What stands in sections that the conductor keeps is not a demand.
     """
-    found = _read_cached(tuple(lines[start:]), ticket, own_headings)
+    found = _read_cached(_without_jira_lists(lines[start:]), ticket, own_headings)
     return Criteria(
         tuple(replace(s, line=s.line + start, source=source) for s in found.statements),
         tuple(unread.moved(start) for unread in found.unread),
     )
+
+
+def _without_jira_lists(lines: list[str]) -> tuple[str, ...]:
+    """Lines with the numbered items of Jira (`# x`, and `## y` below it) as those of markdown.
+
+    Below a heading of Jira (`h3. Title`) they are no headings.
+    """
+    first = next((n for n, line in enumerate(lines) if _JIRA_HEADING.match(line.rstrip())), None)
+    if first is None:
+        return tuple(lines)
+    said, is_item = lines[:first], False
+    for line in lines[first:]:
+        item = _JIRA_ITEM.match(line)
+        is_item = item is not None and (is_item or item[1] == "#")
+        mark = f"{'   ' * (len(item[1]) - 1)}1. " if item else ""
+        said.append(mark + line[item.end() :] if item and is_item else line)
+    return tuple(said)
 
 
 @lru_cache(maxsize=64)

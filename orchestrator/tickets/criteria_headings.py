@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 from unicodedata import normalize
 
-from orchestrator.markdown.leads import title_turns, turns
+from orchestrator.markdown.leads import drops, title_turns, turns
 from orchestrator.markdown.loose_lists import points
 
 _WORDS: dict[str, Any] = tomllib.loads(
@@ -125,7 +125,11 @@ def criterion_in_row(head: Sequence[str], cells: Sequence[str]) -> str:
     return " | ".join(
         cell
         for title, cell in pairs
-        if not _BESIDE.fullmatch(title) and (title or not re.fullmatch(r"\W*[\w.#-]{0,8}\W*", cell))
+        if drops(cell)
+        or (
+            (not _BESIDE.fullmatch(title))
+            and (title or not re.fullmatch(r"\W*[\w.#-]{0,8}\W*", cell))
+        )
     )
 
 
@@ -172,7 +176,9 @@ def _texts_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
             if isinstance(nested, list | Mapping):
                 yield from (f"{_turn(key)} {text}".strip() for text in _texts_in(nested))
         beside = _WORDS["keys"]["beside"]
-        kept = {k: v for k, v in said.items() if k.lower() not in beside or len(said) == 1}
+        kept = {
+            k: v for k, v in said.items() if drops(v) or k.lower() not in beside or len(said) == 1
+        }
         if {"given", "then"} <= {k.lower() for k in kept} or len(kept) == 1 == len(value):
             mark = ":" if len(value) == 1 else ""
             yield " ".join(f"{_turn(k) or f'{k}{mark}'} {v}" for k, v in kept.items())

@@ -17,7 +17,7 @@ from orchestrator.domain.workflow import (
     StatementKind,
 )
 from orchestrator.markdown.blocks import Kind, Piece
-from orchestrator.markdown.leads import title_turns, turns
+from orchestrator.markdown.leads import heading_turns, title_turns, turns, turns_without_colon
 from orchestrator.markdown.prohibitions import prohibition_in_sentence
 from orchestrator.workflow_reader import ticket_mentions as tickets
 from orchestrator.workflow_reader import vocabulary as words
@@ -65,6 +65,9 @@ _LISTS_FILES = re.compile(words.any_of("lists_files"), re.IGNORECASE)
 _DESCRIBES = re.compile(rf"\b{words.any_of('describes_file')}\b", re.IGNORECASE)
 
 
+_REMARK = re.compile(r"\s*\([^()]*\)\Z")
+
+
 @dataclass
 class StageDraft:
     """A stage as read; ids and pronouns are resolved when the whole family is known."""
@@ -94,24 +97,35 @@ class BoxLeads:
         self._lead, self._level = "", -1
         #: nothing was below that line yet
         self._is_new = False
+        #: the last box, and its depth
+        self._last, self._last_level = "", 0
+
+    @property
+    def headings(self) -> str:
+        """What the headings above say."""
+        return " ".join(text for _, text in self._headings)
 
     def of(self, piece: Piece) -> str:
         """What is said before this box; call it with each piece in order."""
         if piece.kind is Kind.HEADING:
             title = words.plain(piece.text).rstrip(":")
             self._headings = [h for h in self._headings if h[0] < piece.level]
-            if title_turns(title):
+            if heading_turns(title):
                 self._headings.append((piece.level, f"{title}:"))
+        last, self._last, self._last_level = (self._last, self._last_level), "", 0
         if piece.box is None:
             turned = turns(piece.said) or (not piece.text and title_turns(piece.label))
             self._lead, self._level = piece.said.strip() if turned else "", -1
             return ""
+        if piece.level > last[1] and turns_without_colon(last[0]) and not self._is_new:
+            self._lead, self._level = f"{self._lead} {last[0]}:".strip(), last[1]
+        self._last, self._last_level = _text_of(piece), piece.level
         beside = self._is_new and self._lead.endswith(":") and piece.level == self._level
         # a colon with nothing below it leads to the boxes beside it
         self._level -= beside
         if piece.level <= self._level:
             self._lead = ""
-        said = " ".join([*(text for _, text in self._headings), self._lead]).strip()
+        said = f"{self.headings} {self._lead}".strip()
         self._is_new = turns(_text_of(piece))
         if self._is_new:
             self._lead, self._level = f"{self._lead} {_text_of(piece)}".strip(), piece.level
@@ -139,12 +153,14 @@ class StageReader:
         self.mode_fed = False
         #: what changes the meaning of the points below it
         self.lead, self.lead_line, self.lead_level = "", 0, -1
+        self.above = BoxLeads()
+        #: text, depth and line of the last point, if it may change what is nested in it
+        self.last_point: tuple[str, int, int] | None = None
 
     def read(self, pieces: Iterable[Piece]) -> StageDraft:
         """Fill the draft."""
-        above = BoxLeads()
         for piece in pieces:
-            lead = above.of(piece)
+            lead = self.above.of(piece)
             if piece.kind is Kind.FENCE:
                 self._read_fence(piece)
             elif piece.kind is Kind.TABLE:
@@ -197,7 +213,7 @@ class StageReader:
         self.splitting = tickets.mentions_split(self.group)
         if not _DESCRIBES.search(self.group):
             self.open.clear()
-        if _KEYWORDS[Mode.DONE_WHEN].fullmatch(self.group):
+        if _KEYWORDS[Mode.DONE_WHEN].fullmatch(_REMARK.sub("", self.group)):
             self._enter(Mode.DONE_WHEN, 0)
         else:
             self._read_files(piece)
@@ -226,38 +242,51 @@ class StageReader:
 
     def _enter(self, mode: Mode, level: int) -> None:
         self._leave_lead()
+        self.last_point = None
         self.mode, self.mode_level, self.mode_fed = mode, level, False
 
     def _read_below_keyword(self, piece: Piece) -> bool:
         """What is below an empty "Done when:" line belongs to it."""
         below = piece.kind is Kind.ITEM and piece.level > self.mode_level
         first = piece.kind is Kind.PARAGRAPH and not self.mode_fed
-        # a label of an item is a name of what it says; one of a paragraph heads something else
-        heads = piece.label and not (below and piece.text)
+        # an item's label names what it says or has below; a paragraph's heads something else
+        heads = piece.label and not below
         if self.mode is Mode.INSTRUCTIONS or heads or not (below or first):
             self._leave_lead()
             self.mode = Mode.INSTRUCTIONS
             return False
-        said = _text_of(piece)
+        said = _text_of(piece) or piece.label
+        if self.last_point and piece.level > self.last_point[1]:
+            self._make_lead(*self.last_point)
+        self.last_point = None
         if piece.level == self.lead_level and self.lead_line and self.lead.endswith(":"):
             # a colon with nothing below it leads to the points beside it
             self.lead_level -= 1
         elif piece.level <= self.lead_level:
             self._leave_lead()
-        if turns(said):
+        if turns(said) or (not piece.text and title_turns(said)):
             self._leave_lead()
-            self.lead, self.lead_line = said, piece.line
+            self.lead, self.lead_line = (said if piece.text else f"{said}:"), piece.line
             self.lead_level = piece.level if piece.kind is Kind.ITEM else -1
-        else:
+        elif piece.text:
             self._take(f"{self.lead} {said}".strip(), piece.line)
+            if piece.kind is Kind.ITEM and not self.lead and turns_without_colon(said):
+                self.last_point = (said, piece.level, piece.line)
             # it is said with its points
             self.lead_line = 0
         self.mode_fed = True
         return True
 
+    def _make_lead(self, text: str, level: int, line: int) -> None:
+        """Take the last point for what changes the meaning of those nested in it."""
+        if self.mode is Mode.DONE_WHEN and self.draft.statements[-1].line == line:
+            self.draft.statements.pop()
+            self.lead, self.lead_line, self.lead_level = f"{text}:", line, level
+
     def _take(self, text: str, line: int) -> None:
         if self.mode is Mode.DONE_WHEN:
-            self._add_statement(text, StatementKind.DONE_WHEN, line)
+            said = f"{self.above.headings} {text}".strip()
+            self._add_statement(said, StatementKind.DONE_WHEN, line)
         elif self.mode is Mode.IF_FAIL:
             self.draft.on_fail = f"{self.draft.on_fail} {text}".strip()
         else:
@@ -334,7 +363,12 @@ class StageReader:
 def rest_after(pattern: re.Pattern[str], piece: Piece) -> str | None:
     """The text after a keyword, or None if the piece does not begin with it."""
     if piece.label:
-        return piece.text if pattern.fullmatch(words.plain(piece.label)) else None
+        label = words.plain(piece.label)
+        if not pattern.fullmatch(_REMARK.sub("", label)):
+            return None
+        # "Done when (any of):"
+        turned = _REMARK.search(label) is not None and heading_turns(label)
+        return f"{label}: {piece.text}".strip() if turned else piece.text
     text = piece.text.lstrip("*_")
     found = pattern.match(text)
     if found is None:

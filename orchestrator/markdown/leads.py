@@ -159,7 +159,9 @@ def heading_turns(title: str) -> bool:
 
 def turns_without_colon(text: str) -> bool:
     """Whether a line above points changes what they say though it does not lead to them."""
-    said = re.sub(r"<[^<>]*>|[*_~]", "", text).strip().rstrip(" .,:：→-…")
+    # names of files and commands say nothing of what is below
+    said = re.sub(r"`[^`]*`|\S*[\w*]\.\w\S*|\S+/\S*", "x", re.sub(r"<[^<>]*>", "", text))
+    said = re.sub(r"[*_~]", "", said).strip().rstrip(" .,:：→-…")
     if len(said) > _LONGEST or (said.count(" ") > 5 and not _SEVERAL.search(said)):
         return False
     return title_turns(said) or reverses(f"{said}:")

@@ -73,6 +73,12 @@ def test_among_criteria_a_line_is_one_itself() -> None:
     assert bound(text) == [False, True]
 
 
+@pytest.mark.parametrize("name", ["`gone.md`", "gone.md", "`old/none.txt`", "`rm -rf without`"])
+def test_a_name_turns_nothing(name: str) -> None:
+    said = read(f"## Requirements\n\n{name} exists\n\n- [x] {POINT}\n").statements
+    assert [statement.text for statement in said] == [f"{name} exists", POINT]
+
+
 def test_numbered_items_of_jira_are_no_headings() -> None:
     text = f"h3. Acceptance Criteria\n\n# {POINT}\n# second\n## nested\n\nh3. Notes\n\n# other\n"
     assert [s.text for s in read(text).statements] == [POINT, "second", "nested"]
